@@ -83,6 +83,7 @@ class Claim:
     as_of: date
     kind: str
     reference: str = ""
+    because: str = ""
     measures: str = ""
     bound: str = ""
     depends_on: tuple[str, ...] = ()
@@ -171,8 +172,8 @@ def _read(entry: Mapping[str, Any], position: int) -> Claim:
     if claim.kind == "documented":
         if claim.bound:
             raise LedgerError(f"{name} is documented and has a bound; a claim with a bound is exact or measured")
-        if not claim.evidence:
-            raise LedgerError(f"{name} is documented and has no evidence")
+        if not claim.evidence or not claim.because:
+            raise LedgerError(f"{name} is documented: it needs 'evidence' (sources) and 'because' (why this verdict)")
         return claim
     if not claim.measures or not claim.bound:
         raise LedgerError(f"{name} is {claim.kind}: it needs 'measures' (what is measured) and 'bound'")

@@ -78,6 +78,7 @@ def mask_grid(
     Raises ValueError for another number of dimensions.
     """
     from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.ticker import MaxNLocator
 
     cells = np.asarray(allowed, dtype=float)
     if cells.ndim != 2:
@@ -91,6 +92,8 @@ def mask_grid(
         ax.set_xticks(np.arange(-0.5, columns), minor=True)
         ax.set_yticks(np.arange(-0.5, rows), minor=True)
         ax.grid(which="minor", color="#BBBBBB", linewidth=0.4, alpha=1)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     ax.grid(visible=False, which="major")
     ax.tick_params(which="minor", length=0)
     if diagonal:
