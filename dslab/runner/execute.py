@@ -34,6 +34,7 @@ class Task:
     values: dict[str, Any] = field(default_factory=dict)
     html: Path | None = None
     timeout: float = 600
+    cwd: Path | None = None  # where the kernel starts; default: beside the notebook
 
 
 @dataclass
@@ -140,7 +141,7 @@ class _Worker:
             )  # fmt: skip
         sent = {
             "notebook": str(task.notebook), "out": str(task.out), "values": task.values, "timeout": task.timeout,
-            "html": str(task.html) if task.html else None, "cwd": str(task.notebook.parent),
+            "html": str(task.html) if task.html else None, "cwd": str(task.cwd or task.notebook.parent),
         }  # fmt: skip
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(sent).encode() + b"\n")
