@@ -76,28 +76,26 @@ def state(holds: bool | None) -> str:
     return {True: text.HOLDS, False: text.FAILS, None: text.RECORDED}[holds]
 
 
-def claim(payload: Mapping[str, Any], says: str, reference: str) -> Card:
-    """A measured claim. payload: the claim's JSON (id, measured, bound, kind, verdict, statement, holds, why, note)."""
+def claim(payload: Mapping[str, Any], expected: str, says: str, reference: str) -> Card:
+    """A measured claim. payload: the claim's JSON (id, measured, kind, verdict, statement, holds, why, note)."""
     holds = payload["holds"]
-    color = {True: GOOD, False: BAD, None: QUIET}[holds]
-    measured = f"measured {number(payload['measured'])}, expected {payload['bound']}"
+    measured = text.MEASURED.format(measured=number(payload["measured"]), bound=expected)
     if payload["note"]:
         measured += f" ({payload['note']})"
-    origin = [text.SAYS[says], text.KINDS[payload["kind"]]]
+    why = f"{payload['why'][:1].upper()}{payload['why'][1:]}." if payload["why"] else ""
+    origin = [text.CLAIM_LINE.format(id=payload["id"]), text.SAYS[says], text.KINDS[payload["kind"]]]
     if payload["verdict"] != "true":
-        origin.insert(1, text.VERDICTS[payload["verdict"]])
-    if reference:
-        origin.append(reference)
-    why = f"{payload['why']}." if payload["why"] else ""
+        origin.insert(2, text.VERDICTS[payload["verdict"]])
+    footer = " · ".join([*origin, reference] if reference else origin)
     html = edge(
-        color,
-        f"{escape(payload['statement'])}",
+        {True: GOOD, False: BAD, None: QUIET}[holds],
+        escape(payload["statement"]),
         f"<strong>{escape(state(holds))}</strong>: {escape(measured)}",
-        escape(why[:1].upper() + why[1:]),
-        f"<small>claim {escape(payload['id'])} · {escape(' · '.join(origin))}</small>",
+        escape(why),
+        f"<small>{escape(footer)}</small>",
     )
-    lines = [f"{state(holds)}: {measured}", why, f"claim {payload['id']} · {' · '.join(origin)}"]
-    return html, "\n  ".join(line for line in [payload["statement"], *lines] if line)
+    lines = [payload["statement"], f"{state(holds)}: {measured}", why, footer]
+    return html, "\n  ".join(line for line in lines if line)
 
 
 def table(rows: Sequence[Mapping[str, Any]], title: str = "", note: str = "") -> Card:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from dslab.book import text
+from dslab.book.cards import number
 from dslab.paths import data_dir
 
 KINDS = ("exact", "measured", "documented")
@@ -61,6 +62,11 @@ class Bound:
                 raise ValueError(f"bound {source!r}: the lower end {low:g} is above the upper end {high:g}")
             return cls(source.strip(), "in", low, high)
         raise ValueError(f"bound {source!r} is not understood; expected e.g. '>= 5', '== 576' or 'in [0.9, 1.1]'")
+
+    def words(self) -> str:
+        """The bound as a reader is told it: `at least 5`, `0.9 to 1.1`."""
+        low, high = (int(end) if end.is_integer() else end for end in (self.low, self.high))
+        return text.EXPECTED[self.relation].format(low=number(low), high=number(high))
 
     def holds(self, value: float) -> bool:
         """Whether `value` satisfies the bound. NaN satisfies none."""

@@ -119,11 +119,12 @@ class Page:
             "id": claim.id, "measured": shown, "bound": claim.bound, "kind": claim.kind, "verdict": claim.verdict,
             "statement": claim.statement, "holds": holds, "why": why, "note": note,
         }  # fmt: skip
-        self._results[claim.id] = payload
-        html, plain = cards.claim(payload, claim.says, claim.reference)
+        expected = claims.Bound.parse(claim.bound).words()
+        self._results[claim.id] = payload | {"expected": expected}
+        html, plain = cards.claim(payload, expected, claim.says, claim.reference)
         show(plain, html, "claim", payload)
         if holds is False and claim.kind == "exact":
-            words = payload | {"measured": cards.number(shown)}
+            words = payload | {"measured": cards.number(shown), "bound": expected}
             raise ClaimFailed(text.CLAIM_FAILED.format(**words))
 
     def metric(self, name: str, value: Any, unit: str = "") -> None:
@@ -200,7 +201,7 @@ class Page:
                 {
                     "claim": result["id"],
                     "statement": result["statement"],
-                    "expected": result["bound"],
+                    "expected": result["expected"],
                     "measured": cards.number(result["measured"]),
                     "": cards.state(result["holds"]),
                 }

@@ -44,6 +44,16 @@ BAD_VALUE = "Explorer {name!r}: {control} = {value!r} is not possible; expected 
 MOVE = "Move a control to redraw the figure."
 
 # page.claim
+EXPECTED = {
+    ">=": "at least {low}",
+    "<=": "at most {low}",
+    ">": "more than {low}",
+    "<": "less than {low}",
+    "==": "exactly {low}",
+    "in": "{low} to {high}",
+}
+MEASURED = "measured {measured}, expected {bound}"
+CLAIM_LINE = "claim {id}"
 HOLDS = "holds"
 FAILS = "does not hold"
 RECORDED = "recorded, not judged"
@@ -106,3 +116,24 @@ HINT = "Hint {n} of {total}"
 LAST_HINT = "That is the last hint. page.solution(…) shows one way to do it."
 BAD_HINT = "Exercise {name!r} has hints 1 to {total}; got {n!r}."
 SOLUTION = "One solution of “{name}” (open when you have tried)"
+
+# the maps of notebook 00
+COLUMN_NOTEBOOK = "notebook"
+COLUMN_QUESTION = "it asks"
+COLUMN_MINUTES = "minutes to read"
+COLUMN_DIFFICULTY = "difficulty"
+COLUMN_NEEDS = "know first"
+COLUMN_CLAIM = "the article says"
+COLUMN_VERDICT = "verdict"
+COLUMN_WHY = "why"
+PLANNED = " (planned)"
+SOURCES = "{n} sources"
+SOURCES_ONE = "1 source"
+VERDICT_LETTERS = {"true": "T", "false": "F", "outdated": "O", "unverifiable": "?"}
+
+# the self-test
+ANSWER = "Answer"
+WRONG_ANSWER = "no"
+QUIZ_LEFT = "{left} of {total} questions left."
+QUIZ_ALL_RIGHT = "All {total} right. {advice}"
+QUIZ_SOME_RIGHT = "{right} of {total} right. {advice}"
