@@ -66,7 +66,7 @@ SAYS = {
 VERDICTS = {
     "true": "true",
     "false": "false",
-    "outdated": "no longer true",
+    "outdated": "outdated",
     "unverifiable": "cannot be verified",
 }
 KINDS = {

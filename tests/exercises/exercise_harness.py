@@ -1,0 +1,97 @@
+"""Hold an exercise to plausible wrong answers: each must be refused with a diagnosis of its own.
+
+    hold(exercise, wrong={"one key too many": (answer, "one key too many"), …}, right={"loop": …, "broadcast": …})
+
+Answers go through `dslab.book.checks.judge`, the way a learner's do, so stubs and exceptions are covered as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dslab.book.checks import judge
+
+FEWEST_WRONG, FEWEST_RIGHT = 5, 2
+
+
+def hold(
+    exercise: Any,
+    wrong: Mapping[str, tuple[Any, str]],
+    right: Mapping[str, Any],
+    names: Mapping[str, Any] | None = None,
+) -> None:
+    """Fail with every fault found.
+
+    wrong: what the mistake is -> (answer, part of the diagnosis it must get).
+    right: how it is done -> answer; the exercise's own solution is checked besides.
+    names: what the solution may use without importing it, as the notebook would have it.
+    """
+    faults = [f"only {len(wrong)} wrong answers; at least {FEWEST_WRONG}"] if len(wrong) < FEWEST_WRONG else []
+    if len(right) < FEWEST_RIGHT:
+        faults.append(f"only {len(right)} right answers; at least {FEWEST_RIGHT}, done differently")
+    said: dict[str, str] = {}
+    for mistake, (answer, part) in wrong.items():
+        state, message = judge(exercise, answer)
+        if state != "wrong":
+            faults.append(f"wrong answer {mistake!r} is taken as {state}")
+        elif part not in message:
+            faults.append(f"wrong answer {mistake!r} should hear {part!r}; it hears {message!r}")
+        elif message in said:
+            faults.append(f"wrong answers {mistake!r} and {said[message]!r} hear the same: {message!r}")
+        said[message] = mistake
+    for way, answer in {**right, "its own solution": solved(exercise, names or {})}.items():
+        state, message = judge(exercise, answer)
+        if state != "right":
+            faults.append(f"right answer {way!r} is taken as {state}: {message}")
+    for stub in stubs():
+        state, _ = judge(exercise, stub)
+        if state != "todo":
+            faults.append(f"the stub {getattr(stub, '__name__', stub)!r} is taken as {state}")
+    for rubbish in rubbishes():
+        state, _ = judge(exercise, rubbish)  # must not raise
+        if state != "wrong":
+            faults.append(f"the rubbish {getattr(rubbish, '__name__', rubbish)!r} is taken as {state}")
+    assert not faults, f"exercise {exercise.name!r}:\n" + "\n".join(faults)
+
+
+def solved(exercise: Any, names: Mapping[str, Any]) -> Any:
+    """What the exercise's solution defines under the exercise's name, else its last function or class."""
+    space: dict[str, Any] = dict(names)
+    exec(compile(exercise.solution, f"<solution of {exercise.name}>", "exec"), space)
+    if exercise.name in space:
+        return space[exercise.name]
+    made = [value for key, value in space.items() if callable(value) and key not in names and not key.startswith("__")]
+    return made[-1]
+
+
+def stubs() -> list[Any]:
+    """What an unsolved exercise may look like."""
+
+    def dots(*args: Any, **kwargs: Any) -> Any:
+        """A docstring."""
+        ...
+
+    def todo(*args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError("todo")
+
+    def returns_dots(*args: Any, **kwargs: Any) -> Any:
+        first = args[:1]
+        return ... if first is not None else None
+
+    return [None, ..., dots, todo, returns_dots]
+
+
+def rubbishes() -> list[Any]:
+    """What no exercise accepts and no checker may fall over."""
+
+    def raises(*args: Any, **kwargs: Any) -> Any:
+        return [][1]
+
+    def returns_text(*args: Any, **kwargs: Any) -> Any:
+        return f"{len(args)} arguments"
+
+    def forgets_return(*args: Any, **kwargs: Any) -> Any:
+        str(args)
+
+    return [raises, returns_text, forgets_return, "text", 42]
