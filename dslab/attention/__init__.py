@@ -1,0 +1,75 @@
+"""Sparse attention: masks that compose, a block plan, and attention that computes only what the plan names.
+
+    mask = causal() & (local_window(256) | global_tokens([0, 1]))
+    out = sparse_attention(q, k, v, mask)
+
+Names are imported on first use, so that what needs transformers or matplotlib costs nothing until then.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+_HOME = {
+    "Mask": "masks",
+    "EMPTY": "masks",
+    "PARTIAL": "masks",
+    "FULL": "masks",
+    "causal": "patterns",
+    "local_window": "patterns",
+    "strided": "patterns",
+    "global_tokens": "patterns",
+    "sinks": "patterns",
+    "document": "tables",
+    "blocks": "tables",
+    "random_blocks": "tables",
+    "bigbird": "tables",
+    "Plan": "plan",
+    "make_plan": "plan",
+    "sparse_attention": "sparse",
+    "choose_backend": "sparse",
+    "Choice": "sparse",
+    "block_sparse_attention": "block_sparse",
+    "reference_attention": "reference",
+    "block_mask": "flex",
+    "LightningIndexer": "indexer",
+    "select_topk": "indexer",
+    "topk_attention": "topk",
+    "register": "transformers",
+}
+__all__ = sorted(_HOME)
+
+if TYPE_CHECKING:
+    from dslab.attention.block_sparse import block_sparse_attention as block_sparse_attention
+    from dslab.attention.masks import EMPTY as EMPTY
+    from dslab.attention.masks import FULL as FULL
+    from dslab.attention.masks import PARTIAL as PARTIAL
+    from dslab.attention.masks import Mask as Mask
+    from dslab.attention.patterns import causal as causal
+    from dslab.attention.patterns import global_tokens as global_tokens
+    from dslab.attention.patterns import local_window as local_window
+    from dslab.attention.patterns import sinks as sinks
+    from dslab.attention.patterns import strided as strided
+    from dslab.attention.plan import Plan as Plan
+    from dslab.attention.plan import make_plan as make_plan
+    from dslab.attention.reference import reference_attention as reference_attention
+    from dslab.attention.sparse import Choice as Choice
+    from dslab.attention.sparse import choose_backend as choose_backend
+    from dslab.attention.sparse import sparse_attention as sparse_attention
+    from dslab.attention.tables import bigbird as bigbird
+    from dslab.attention.tables import blocks as blocks
+    from dslab.attention.tables import document as document
+    from dslab.attention.tables import random_blocks as random_blocks
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
