@@ -130,7 +130,7 @@ def build(
     jobs: Jobs = 1,
     timeout: Timeout = 600.0,
 ) -> None:
-    """Execute notebooks at their defaults and save the outputs in place, in normal form."""
+    """Execute notebooks at their defaults; save the outputs in place."""
     from dslab.runner.build import build as build_notebooks
 
     raise typer.Exit(build_notebooks(notebooks or [], check=check, jobs=jobs, timeout=timeout))
@@ -144,7 +144,7 @@ def claims(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Print the ledger: claim, who says it, verdict, bound, measured, holds."""
+    """Print the ledger of claims, with what was measured."""
     from dslab.runner.ledger import show
 
     show(source, as_json=as_json)
@@ -164,7 +164,7 @@ def fetch(
 
 @app.command()
 def doctor() -> None:
-    """Check Python, packages, weights, memory, cores, GPU, disk; say what to do about each fault."""
+    """Check this machine and say what to do about each fault."""
     room = _room("dslab.doctor")
     room.show()
     raise typer.Exit(GOOD if all(finding.ok for finding in room.diagnose()) else FAILED)
@@ -175,7 +175,7 @@ def bench(
     context: typer.Context,
     topic: Annotated[str, typer.Argument(help="What to measure: attention.")],
 ) -> None:
-    """Measure this machine against the bars, as ratios. `--save` keeps the table in data/bench/."""
+    """Measure a topic's fast paths, as ratios. --save keeps the table."""
     if not topic.isidentifier():
         _say(f"refused: no bench called {topic!r}")
         raise typer.Exit(REFUSED)

@@ -5,7 +5,9 @@ papermill marks a cell that ran into the timeout, and every later one, as comple
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -44,7 +46,7 @@ class ThisInterpreter(AsyncKernelManager):
     def kernel_spec(self) -> KernelSpec:
         argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
         return KernelSpec(
-            argv=[*argv, "--HistoryManager.hist_file=:memory:"],
+            argv=argv,
             display_name="Python 3 (ipykernel)",
             language="python",
             metadata={"supported_encryption": "curve"},
@@ -57,30 +59,37 @@ class PeakMemory(threading.Thread):
     def __init__(self, client: PapermillNotebookClient) -> None:
         super().__init__(daemon=True)
         self.client, self.peak_bytes, self.done = client, 0, threading.Event()
-        self.family: list[psutil.Process] = []
+        self.group: int | None = None
+        self.family: set[psutil.Process] = set()
 
     def run(self) -> None:
         while not self.done.wait(SAMPLE_SECONDS):
             pid = getattr(getattr(self.client.km, "provisioner", None), "pid", None)
             if pid:
+                self.group = getattr(self.client.km.provisioner, "pgid", None)
                 self.peak_bytes = max(self.peak_bytes, self._tree_bytes(pid), _high_water_bytes(pid))
 
     def _tree_bytes(self, pid: int) -> int:
         total = 0
         with suppress(psutil.Error):
             root = psutil.Process(pid)
-            self.family = [root, *root.children(recursive=True)]
-        for process in self.family:
-            with suppress(psutil.Error):
-                total += process.memory_info().rss
+            for process in [root, *root.children(recursive=True)]:
+                self.family.add(process)
+                with suppress(psutil.Error):
+                    total += process.memory_info().rss
         return total
 
     def end_family(self) -> None:
-        """End what the kernel started and left behind; its identity is checked, so a reused process id is safe."""
+        """End what the kernel started and left behind: its process group, and every descendant that was ever seen.
+
+        Orphans of a dead kernel are nobody's children any more, so their group is what finds them.
+        """
+        if self.group and hasattr(os, "killpg"):
+            with suppress(OSError):
+                os.killpg(self.group, signal.SIGKILL)
         for process in self.family:
             with suppress(psutil.Error):
-                if process.is_running():
-                    process.kill()
+                process.kill()  # checks the identity, so a reused process id is safe
 
 
 def _high_water_bytes(pid: int) -> int:

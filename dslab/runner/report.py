@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,12 +29,13 @@ def write(run: dict[str, Any], folder: Path) -> Path:
 
     loader = jinja2.FileSystemLoader(TEMPLATES)
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"duration": duration, "memory": memory, "number": number, "one_line": one_line}
+    environment.filters |= {"duration": duration, "memory": memory, "number": number, "bound": bound}
     page = environment.get_template("report.html").render(
         run=run,
         verdict=verdict(run),
         good=run["exit_code"] == 0,
         words=STATUS_WORDS,
+        state=lambda record: notebook_state(record, run["strict"]),
         started=datetime.datetime.fromisoformat(run["started"]),
         totals=totals(run),
         claim_state=lambda claim: claim_state(claim, run["strict"]),
@@ -48,7 +50,7 @@ def number(value: Any) -> str:
     """A measured value to four significant figures; what is no number stays as it is.
 
     >>> number(0.00001234), number(12345.678), number(576), number(True), number(None)
-    ('1.234e-05', '12,346', '576', 'true', '–')
+    ('1.234e-5', '12,346', '576', 'true', '–')
     """
     if value is None:
         return "–"
@@ -57,14 +59,31 @@ def number(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"
+        text = f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"
+        return re.sub(r"e([+-])0*(\d)", lambda m: "e" + m[1].strip("+") + m[2], text)
     return str(value)
+
+
+def bound(text: str | None) -> str:
+    """A bound with the signs that print uses.
+
+    >>> bound(">= 5"), bound("")
+    ('≥ 5', '–')
+    """
+    return (text or "–").replace(">=", "≥").replace("<=", "≤").replace("==", "=")
 
 
 def one_line(text: str, width: int = 300) -> str:
     """A message on one line, cut at `width` characters."""
     line = " ".join(text.split())
     return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def notebook_state(record: dict[str, Any], strict: bool) -> tuple[str, str]:
+    """A notebook's state as a style and words: a notebook whose claims fail is not good, though every cell ran."""
+    if record["status"] == "passed" and results.failed_claims(record, strict):
+        return "bad", "a claim failed"
+    return ("good" if record["status"] == "passed" else "bad"), STATUS_WORDS[record["status"]]
 
 
 def claim_state(claim: dict[str, Any], strict: bool) -> tuple[str, str]:
@@ -84,7 +103,7 @@ def totals(run: dict[str, Any]) -> dict[str, int]:
     states = [claim_state(claim, run["strict"])[0] for claim in claims]
     return {
         "notebooks": len(run["notebooks"]),
-        "passed": sum(record["status"] == "passed" for record in run["notebooks"]),
+        "passed": sum(notebook_state(record, run["strict"])[0] == "good" for record in run["notebooks"]),
         "claims": len(claims),
         "held": states.count("good"),
         "missed": states.count("soft"),
@@ -108,7 +127,8 @@ def verdict(run: dict[str, Any]) -> str:
     broken = [record for record in records if record["status"] != "passed"]
     if broken:
         names = ", ".join(record["notebook"] for record in broken[:3]) + (" and others" if len(broken) > 3 else "")
-        return f"{_of(len(broken), len(records), 'notebook')} did not finish: {names}."
+        also = f"; {_of(count['failed'], count['claims'], 'claim')} failed" if count["failed"] else ""
+        return f"{_of(len(broken), len(records), 'notebook')} did not finish: {names}{also}."
     if count["failed"]:
         return f"Every cell ran, but {_of(count['failed'], count['claims'], 'claim')} failed."
     if not count["claims"]:
@@ -131,7 +151,7 @@ def _of(part: int, whole: int, noun: str) -> str:
 
 def command_for(record: dict[str, Any]) -> str:
     """The command that runs one notebook of a run again with the same values."""
-    return " ".join(["dslab run", shlex.quote(record["notebook"]), *_options(record["given"])])
+    return " ".join(["dslab run", shlex.quote(record["path"]), *_options(record["given"])])
 
 
 def _options(values: dict[str, Any]) -> Sequence[str]:

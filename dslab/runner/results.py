@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import math
 import os
 import platform
 import subprocess
@@ -83,6 +84,7 @@ def of_notebook(outcome: execute.Outcome) -> dict[str, Any]:
     effective = parameters.defaults(parameters.from_notebook(task.notebook)) | task.values
     return {
         "notebook": task.notebook.stem,
+        "path": _shown_path(task.notebook),
         "title": found["title"],
         "status": outcome.status,
         "error": outcome.error,
@@ -103,6 +105,14 @@ def of_notebook(outcome: execute.Outcome) -> dict[str, Any]:
         "executed": task.out.name if task.out.is_file() else None,
         "html": task.html.name if task.html and task.html.is_file() else None,
     }
+
+
+def _shown_path(notebook: Path) -> str:
+    """How a command names the notebook: its stem in the collection, else its path, from here where that is shorter."""
+    root = paths.checkout()
+    if root and notebook.parent == root / "notebooks":
+        return notebook.stem
+    return os.path.relpath(notebook) if notebook.is_relative_to(Path.cwd()) else str(notebook)
 
 
 def failed_claims(record: dict[str, Any], strict: bool) -> list[dict[str, Any]]:
@@ -187,7 +197,17 @@ def write(run: dict[str, Any], folder: Path) -> None:
     for record in slim["notebooks"]:
         for figure in record["figures"]:
             figure.pop("png", None)
-    normalize.write_text(folder / "results.json", json.dumps(slim, ensure_ascii=False, indent=1) + "\n")
+    text = json.dumps(_finite(slim), ensure_ascii=False, indent=1, allow_nan=False)
+    normalize.write_text(folder / "results.json", text + "\n")
+
+
+def _finite(value: Any) -> Any:
+    """NaN and infinities as the strings "nan", "inf", "-inf": JSON has no such numbers."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list) else value
 
 
 def new_folder(out: str | None) -> Path:

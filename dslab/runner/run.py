@@ -64,6 +64,7 @@ def _table(record: dict) -> Table:
     for row in record["notebooks"]:
         held = sum(claim.get("holds") is True for claim in row["claims"])
         claims = f"{held} of {len(row['claims'])}" if row["claims"] else "–"
-        cells = [escape(row["notebook"]), state(row["status"]), claims]
+        failed = row["status"] == "passed" and results.failed_claims(row, record["strict"])
+        cells = [escape(row["notebook"]), "[red]claim failed[/]" if failed else state(row["status"]), claims]
         table.add_row(*cells, duration(row["seconds"]), memory(row["peak_bytes"]))
     return table

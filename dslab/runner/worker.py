@@ -54,6 +54,7 @@ def run(task: dict[str, Any], stream: TextIO) -> None:
             parameters=task["values"] or None,
             engine_name="dslab",
             kernel_name="python3",
+            language="python",
             progress_bar=False,
             cwd=task["cwd"],
             timeout=task["timeout"],
@@ -91,6 +92,7 @@ def main() -> int:
         traceback.print_exc()
         told = {"cell": None, "id": "", "name": type(error).__name__, "message": str(error), "source": ""}
         emit_to(stream, event="end", status="failed", error=told, seconds=0.0, peak_bytes=0)
+        return 1
     return 0
 
 
