@@ -27,6 +27,7 @@ LANGUAGE_INFO = {
     "nbconvert_exporter": "python",
     "pygments_lexer": "ipython3",
 }
+SPLIT = ("application/javascript", "image/svg+xml")  # beside text/*, what nbformat stores line by line
 KEPT_METADATA = ("dslab", "colab", "title", "authors")
 KEPT_CELL_METADATA = ("tags", "jupyter", "name", "slideshow")
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -109,7 +110,7 @@ def dumps(notebook: dict[str, Any]) -> str:
             if "text" in output:
                 output["text"] = output["text"].splitlines(keepends=True)
             for mime, value in output.get("data", {}).items():
-                if isinstance(value, str) and not mime.endswith("json"):
+                if isinstance(value, str) and (mime.startswith("text/") or mime in SPLIT):
                     output["data"][mime] = value.splitlines(keepends=True)
     return json.dumps(split, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
 
