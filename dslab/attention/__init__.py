@@ -34,14 +34,23 @@ _HOME = {
     "reference_attention": "reference",
     "block_mask": "flex",
     "LightningIndexer": "indexer",
+    "indexer_scores": "indexer",
+    "indexer_topk": "indexer",
     "select_topk": "indexer",
+    "indexer_kl_loss": "indexer_loss",
     "topk_attention": "topk",
+    "scatter_attention": "topk",
     "register": "transformers",
 }
 __all__ = sorted(_HOME)
 
 if TYPE_CHECKING:
     from dslab.attention.block_sparse import block_sparse_attention as block_sparse_attention
+    from dslab.attention.indexer import LightningIndexer as LightningIndexer
+    from dslab.attention.indexer import indexer_scores as indexer_scores
+    from dslab.attention.indexer import indexer_topk as indexer_topk
+    from dslab.attention.indexer import select_topk as select_topk
+    from dslab.attention.indexer_loss import indexer_kl_loss as indexer_kl_loss
     from dslab.attention.masks import EMPTY as EMPTY
     from dslab.attention.masks import FULL as FULL
     from dslab.attention.masks import PARTIAL as PARTIAL
@@ -61,6 +70,8 @@ if TYPE_CHECKING:
     from dslab.attention.tables import blocks as blocks
     from dslab.attention.tables import document as document
     from dslab.attention.tables import random_blocks as random_blocks
+    from dslab.attention.topk import scatter_attention as scatter_attention
+    from dslab.attention.topk import topk_attention as topk_attention
 
 
 def __getattr__(name: str) -> Any:
