@@ -57,8 +57,9 @@ def show_notebooks() -> None:
 
 
 def article_claims(ledger: Sequence[Claim] | None = None) -> list[Claim]:
-    """What the article says, in its order."""
-    return [claim for claim in (ledger if ledger is not None else load_ledger()) if claim.says == "article"]
+    """The article's own statements, in its order. (Notebooks measure some of them again, under ids of their own.)"""
+    ledger = load_ledger() if ledger is None else ledger
+    return [claim for claim in ledger if claim.says == "article" and claim.kind == "documented"]
 
 
 def show_claims(claims: Sequence[Claim]) -> None:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from exercise_harness import hold, judge
+from exercise_harness import hold
 
 from dslab.book.quiz import advise
 from dslab.exercises import n00
