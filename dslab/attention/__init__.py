@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from dslab.attention.tables import random_blocks as random_blocks
     from dslab.attention.topk import scatter_attention as scatter_attention
     from dslab.attention.topk import topk_attention as topk_attention
+    from dslab.attention.transformers import register as register
 
 
 def __getattr__(name: str) -> Any:
