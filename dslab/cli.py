@@ -5,6 +5,7 @@ Exit codes: 0 good; 1 a cell, claim or check failed; 2 input refused; 130 interr
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import sys
@@ -21,6 +22,7 @@ class Commands(TyperGroup):
     """Commands whose refusals and interruptions become one line and the right exit code, never a stack trace."""
 
     def invoke(self, ctx: Any) -> Any:
+        _interrupt_on_terminate()
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -156,10 +158,18 @@ def fetch(
     directory: Annotated[Path | None, typer.Option("--from", metavar="DIR", help="A folder with the weights.")] = None,
 ) -> None:
     """Get the model's weights, and say where they came from."""
-    weights = _room("dslab.models.resolver").resolve(name, directory=directory)
+    resolver = _room("dslab.models.resolver")
+    try:
+        weights = resolver.resolve(name, directory=directory, say=_say)
+    except resolver.WeightsNotFound as error:
+        _say(str(error))
+        raise typer.Exit(FAILED) from None
+    except ValueError as error:
+        _say(f"refused: {error}")
+        raise typer.Exit(REFUSED) from None
     for label in ("name", "source", "path", "sha256"):
-        print(f"{label:<8}{getattr(weights, label, '')}")
-    print(f"{'pinned':<8}{'yes' if getattr(weights, 'pinned', False) else 'no'}")
+        print(f"{label:<8}{getattr(weights, label)}")
+    print(f"{'pinned':<8}{'yes' if weights.pinned else 'no'}")
 
 
 @app.command()
@@ -180,6 +190,17 @@ def bench(
         _say(f"refused: no bench called {topic!r}")
         raise typer.Exit(REFUSED)
     raise typer.Exit(_room(f"dslab.bench.{topic}").main(context.args) or GOOD)
+
+
+def _interrupt_on_terminate() -> None:
+    """A polite request to end (a job's time is up) is an interruption too: children end, what was done stays."""
+    import signal
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with contextlib.suppress(ValueError):  # not the main thread
+        signal.signal(signal.SIGTERM, interrupt)
 
 
 def _room(name: str) -> Any:

@@ -21,11 +21,13 @@ STATES = {
     "interrupted": ("interrupted", "yellow"),
 }
 
+WIDTH = max(len(word) for word, _ in STATES.values())
 
-def state(status: str) -> str:
-    """A status in words and colour, for rich."""
+
+def state(status: str, width: int = 0) -> str:
+    """A status in words and colour, for rich; padded to `width`."""
     word, colour = STATES[status]
-    return f"[{colour}]{word}[/]"
+    return f"[{colour}]{word:<{width}}[/]"
 
 
 def memory(size: float) -> str:
@@ -64,7 +66,7 @@ class Follow:
             disable=not self.live,
         )
         self.rows: list[TaskID] = [
-            self.progress.add_task(task.notebook.stem, start=False, total=1, state=f"{state('not run'):<20}", label="")
+            self.progress.add_task(task.notebook.stem, start=False, total=1, state=state("not run", WIDTH), label="")
             for task in tasks
         ]
 
@@ -81,7 +83,7 @@ class Follow:
         if kind == "start":
             self.started[index] = time.monotonic()
             self.progress.start_task(row)
-            self.progress.update(row, total=outcome.cells, state=state("running"), label="starting the kernel")
+            self.progress.update(row, total=outcome.cells, state=state("running", WIDTH), label="starting the kernel")
             if not self.live:
                 self.console.print(
                     f"{outcome.task.notebook.stem:<{self.width}}  {outcome.cells} cells", highlight=False
@@ -92,7 +94,7 @@ class Follow:
         elif kind == "end":
             done = outcome.cells if outcome.status == "passed" else max(0, outcome.cells_started - 1)
             at = outcome.error["id"] if outcome.error else ""
-            self.progress.update(row, completed=done, state=state(outcome.status), label=at)
+            self.progress.update(row, completed=done, state=state(outcome.status, WIDTH), label=at)
             self.progress.stop_task(row)
             if not self.live:
                 self.console.print(

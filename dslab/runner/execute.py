@@ -145,7 +145,7 @@ class _Worker:
         }  # fmt: skip
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(sent).encode() + b"\n")
-        self.process.stdin.close()
+        self.process.stdin.flush()  # and left open: the worker ends when it closes
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
 
@@ -200,6 +200,9 @@ class _Worker:
             self.process.wait(timeout=0 if at_once else 20)
         except (subprocess.TimeoutExpired, KeyboardInterrupt):
             end_tree(self.process)
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
         self.folder.cleanup()
         if self.process.returncode == 0:
             self.log.unlink(missing_ok=True)

@@ -8,11 +8,11 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.padding import Padding
 
 from dslab.runner import report, results, selection
 
-HOLDS = {True: "[green]holds[/]", False: "[red]fails[/]", None: "[dim]not judged[/]"}
+WORDS = {"holds": "green", "fails": "red", "not measured": "yellow"}
 VERDICTS = {"true": "green", "false": "red", "outdated": "yellow", "unverifiable": "magenta"}
 
 
@@ -47,23 +47,31 @@ def rows(source: str | None) -> list[dict[str, Any]]:
     return table
 
 
+def _judgement(row: dict[str, Any]) -> str:
+    if row["kind"] == "documented":
+        return "documented"
+    if row["measured"] is None and row["holds"] is None:
+        return "planned" if row["planned"] else "not measured"
+    return {True: "holds", False: "fails", None: "not judged"}[row["holds"]]
+
+
+def _padded(colours: dict[str, str], word: str, width: int) -> str:
+    return f"[{colours.get(word, 'dim')}]{word:<{width}}[/]"
+
+
 def show(source: str | None = None, *, as_json: bool = False) -> None:
-    """Print the ledger as a table, or as JSON."""
+    """Print the ledger, two lines a claim (facts, then the statement), or as JSON."""
     entries = rows(source)
     if as_json:
         print(json.dumps(entries, indent=1, ensure_ascii=False, default=str))
         return
-    table = Table(header_style="dim", box=None, pad_edge=False, row_styles=("", ""), padding=(0, 2, 0, 0))
-    for title in ("id", "claim", "says", "verdict", "bound", "measured", "holds"):
-        right = title in ("bound", "measured")
-        table.add_column(title, justify="right" if right else "left", no_wrap=title not in ("claim", "id"))
+    console = Console(highlight=False)
+    width = max([len(row["id"]) for row in entries], default=0)
     for row in entries:
-        judged = "[dim]documented[/]" if row["kind"] == "documented" else HOLDS[row["holds"]]
-        if row["kind"] != "documented" and row["measured"] is None:
-            judged = "[dim]planned[/]" if row["planned"] else "[yellow]not measured[/]"
-        verdict = f"[{VERDICTS.get(row['verdict'], 'default')}]{row['verdict']}[/]"
-        value = "" if row["measured"] is None else report.number(row["measured"])
-        table.add_row(row["id"], escape(row["statement"]), row["says"], verdict, row["bound"] or "", value, judged)
-    Console(highlight=False).print(table)
+        value = "" if row["measured"] is None else f"measured {report.number(row['measured'])}"
+        facts = [f"[bold]{row['id']:<{width}}[/]", f"{row['says']:<13}", _padded(VERDICTS, row["verdict"], 12)]
+        facts += [_padded(WORDS, _judgement(row), 12), escape(f"{row['bound'] or '':<16}"), value]
+        console.print("  ".join(facts).rstrip(), soft_wrap=True)
+        console.print(Padding(escape(row["statement"]), (0, 0, 0, width + 2)), style="dim")
     sum_up = [sum(row["holds"] is state for row in entries) for state in (True, False)]
     print(f"{len(entries)} claims; {sum_up[0]} measured and hold, {sum_up[1]} fail")

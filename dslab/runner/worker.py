@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import time
 import traceback
 from pathlib import Path
@@ -81,9 +82,16 @@ def _to_html(notebook: Any, title: str) -> str:
     return str(html)
 
 
+def _follow_parent() -> None:
+    """End with the parent, however it ended: its end of standard input closes. The kernel ends with this process."""
+    os.read(0, 1)
+    os._exit(1)
+
+
 def main() -> int:
     """Read the task, run it, and say how it ended, whatever happens."""
     task = json.loads(sys.stdin.readline())
+    threading.Thread(target=_follow_parent, daemon=True).start()
     stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -69,7 +70,9 @@ def started(tmp_path: Path) -> Callable[[], list[str]]:
     def lines() -> list[str]:
         return log.read_text().splitlines() if log.exists() else []
 
-    lines.environment = {"PYTHONPATH": str(site)}  # type: ignore[attr-defined]
+    lines.environment = {  # type: ignore[attr-defined]
+        "PYTHONPATH": os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])])
+    }
     return lines
 
 
@@ -99,5 +102,5 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> tuple[toys.Done, Path, Pa
         toys.write(here / "shows.ipynb", toys.code(caught, "shown", "raises-exception"), toys.code("'end'", "last")),
     ]  # fmt: skip
     out = here / "out"
-    done = toys.dslab("run", *books, "--out", out, "--jobs", 2, "--timeout", 3, cwd=here)
+    done = toys.dslab("run", *books, "--out", out, "--jobs", 2, "--timeout", 8, cwd=here)
     return done, out, here
