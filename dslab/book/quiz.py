@@ -55,7 +55,7 @@ def _folded(questions: Sequence[Question]) -> str:
         answer = f"{question.options[question.right]}. {question.because} {question.advice}"
         parts.append(
             f"<p><strong>{number}. {escape(question.ask)}</strong></p><ul>{options}</ul>"
-            f"<details><summary>{text.ANSWER}</summary><p>{escape(answer)}</p></details>"
+            f'<details style="margin-bottom:1em"><summary>{text.ANSWER}</summary><p>{escape(answer)}</p></details>'
         )
     return "\n".join(parts)
 
