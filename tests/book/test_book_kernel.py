@@ -49,6 +49,23 @@ print(failed)
 print("data:image/png" in stage.value, len(plt.get_fignums()))
 """
 
+# What a learner does: answer question 1 wrong, the others right.
+QUIZ = """
+from types import SimpleNamespace
+from dslab.book import quiz
+questions = [
+    SimpleNamespace(ask=f"{n}?", options=("a", "b <c>"), right=1, because="so", advice=f"Read {n}.") for n in "123"
+]
+quiz.ask(questions, "Read on.")
+from ipywidgets.widgets import widget as module
+live = list((getattr(module, "_instances", None) or module.Widget.widgets).values())
+groups = [w for w in live if type(w).__name__ == "RadioButtons"]
+groups[1].value = groups[2].value = 1
+left = [w.value for w in live if type(w).__name__ == "HTML"][-1]
+groups[0].value = 0
+print(left, [w.value for w in live if type(w).__name__ == "HTML"][-1])
+"""
+
 
 def execute(*cells: str, python: str = sys.executable, **env: str) -> list[list[Any]]:
     """Run cells in a fresh kernel of that Python; the outputs of each."""
@@ -72,7 +89,7 @@ def text(outputs: list[Any]) -> str:
 
 
 def assert_explorer_lives(python: str = sys.executable) -> None:
-    explorer, moved = execute(CELL, START, DRAW, MOVE, python=python)[2:]
+    explorer, moved, asked = execute(CELL, START, DRAW, MOVE, QUIZ, python=python)[2:]
     (bundle,) = explorer
     assert set(bundle.data) == {
         "text/plain", "image/png", "application/vnd.jupyter.widget-view+json", "application/vnd.dslab.figure+json",
@@ -85,6 +102,11 @@ def assert_explorer_lives(python: str = sys.executable) -> None:
     assert first == "True True True"
     assert "Cannot draw this: ValueError: thirteen is &lt;unlucky&gt;" in failed
     assert last == "True 0"  # drawn again after the failure, and no figure left open
+    static = next(output.data for output in asked if output.output_type == "display_data")
+    assert "application/vnd.jupyter.widget-view+json" in static
+    assert "<li>b &lt;c&gt;</li>" in static["text/html"]
+    assert "1 of 3 questions left." in text(asked)
+    assert "2 of 3 right. Read 1." in text(asked)
 
 
 def test_an_explorer_lives_in_a_kernel() -> None:
