@@ -39,9 +39,10 @@ def as_tensor(value: Any) -> Tensor | None:
     if not isinstance(value, Tensor | np.ndarray):
         return None
     try:
-        return torch.as_tensor(value).detach().cpu().clone()
+        tensor = torch.as_tensor(value).detach().cpu().clone()
     except (TypeError, ValueError, RuntimeError):  # arrays of objects or strings, tensors without data
         return None
+    return tensor if tensor.layout == torch.strided else None  # sparse ones cannot even be compared
 
 
 def as_integer(value: Any) -> int | None:

@@ -185,10 +185,10 @@ def check(my_attention: Any) -> str | None:
     """None when right, else what is wrong."""
     return (
         _check_ordinary(my_attention)
+        or _check_drowned(my_attention)
         or _check_alike(my_attention, _more())
         or _check_alike(my_attention, _empty())
         or _check_overflow(my_attention)
-        or _check_drowned(my_attention)
     )
 
 

@@ -133,6 +133,11 @@ def _hide_late(scores: Tensor, k: int) -> Tensor:
     return best.masked_fill(best > torch.arange(len(scores))[:, None], -1)
 
 
+def _hide_by_rank(scores: Tensor, k: int) -> Tensor:
+    """The best of all keys, then -1 where the rank says that a query has no more to pick from."""
+    return scores.topk(k).indices.masked_fill(torch.arange(k) > torch.arange(len(scores))[:, None], -1)
+
+
 def _hide_late_in_front(scores: Tensor, k: int) -> Tensor:
     """The same with what is left moved to the front."""
     late = _hide_late(scores, k)
@@ -149,6 +154,9 @@ MISTAKES: tuple[tuple[str, Callable[[Tensor, int], Tensor]], ...] = (
     ("future", lambda scores, k: scores.topk(k).indices),
     ("late", _hide_late),
     ("late", _hide_late_in_front),
+    ("zeroed", lambda scores, k: scores.tril().topk(k).indices),
+    ("zeroed", lambda scores, k: _hide_late(scores.tril(), k)),
+    ("zeroed", lambda scores, k: _hide_by_rank(scores.tril(), k)),
     ("not_itself", lambda scores, k: _top(scores, k, _visible(len(scores)).tril(-1))),
     ("smallest", lambda scores, k: _top(scores, k, _visible(len(scores)), torch.neg)),
     ("backwards", lambda scores, k: _reorder(scores, k, lambda row: row[::-1])),
