@@ -9,18 +9,19 @@ Then the weights are fetched and the command is handed over. `DSLAB_NO_SETUP=1` 
 
 from __future__ import annotations
 
-import importlib
 import os
 import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any, NoReturn
 
 from dslab import __version__, paths
-from dslab.setup import needs, pip
+from dslab.setup import borrowed, needs, pip
+from dslab.setup.hosted import has_weights, notebook, setup_cell
 from dslab.setup.venv import OwnEnvironment
+
+__all__ = ["main", "notebook", "setup_cell"]
 
 USAGE = """\
 usage: python3 -m dslab COMMAND     (Windows: py -m dslab COMMAND; the first one sets up .venv, 1 to 10 minutes)
@@ -66,8 +67,8 @@ def _main(arguments: list[str]) -> int:
     root = paths.checkout()
     own = OwnEnvironment(root) if root else None
     extras = (*needs.EVERYDAY, "test") if command == "test" else needs.EVERYDAY
-    if own is None or is_borrowed(own, extras):
-        _complete_borrowed(root, extras)
+    if own is None or borrowed.is_borrowed(own, extras):
+        borrowed.complete(root, extras)
         _weights(sys.executable, command, own=None)
         return _command(arguments)
 
@@ -84,69 +85,6 @@ def _main(arguments: list[str]) -> int:
     _replace([str(own.python), "-m", "dslab.cli", *arguments])
 
 
-def is_borrowed(own: OwnEnvironment, extras: tuple[str, ...]) -> bool:
-    """Whether to use the interpreter we run in: an active environment that is not ours, or a complete one."""
-    if Path(sys.prefix).resolve() == own.folder.resolve():
-        return own.is_foreign()
-    is_virtualenv = sys.prefix != sys.base_prefix
-    is_conda = Path(sys.prefix, "conda-meta").is_dir()
-    is_hosted = any(os.environ.get(name) for name in ("COLAB_RELEASE_TAG", "BINDER_SERVICE_HOST", "NB_PYTHON_PREFIX"))
-    if is_virtualenv or is_conda or is_hosted:
-        return True
-    return not own.folder.exists() and not needs.unmet(extras) and _is_installed(own.root)
-
-
-def _is_installed(root: Path | None) -> bool:
-    """Whether `import dslab` gives this checkout from any folder (a kernel does not run in the checkout)."""
-    if root is None:
-        return True
-    code = "import dslab, sys; print(dslab.__file__)"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tempfile.gettempdir())
-    return found.returncode == 0 and Path(found.stdout.strip()).resolve().parent == root / "dslab"
-
-
-def _complete_borrowed(root: Path | None, extras: tuple[str, ...]) -> None:
-    """Add to the active environment what is missing or too old, and dslab itself; replace nothing else."""
-    log = (root / "build" if root else paths.cache_dir()) / "setup.log"
-    missing = needs.unmet(extras)
-    if missing:
-        with pip.step(f"adding to the active environment: {', '.join(map(str, missing))}"):
-            add(missing, log)
-    if needs.installed(needs.DISTRIBUTION) is None or not _is_installed(root):
-        with pip.step("installing dslab from this checkout"):
-            pip.run([sys.executable, "-m", "pip", "install", "--no-deps", "-e", str(root)], log)
-
-
-def add(missing: list[needs.Need], log: Path) -> None:
-    """Install `missing` here with everything else held at its version, torch and numpy above all.
-
-    Where that cannot be solved, only torch, numpy and their kin stay held, and we say so.
-    """
-    names = {need.name for need in missing}
-    held = needs.pins(free=names)
-    kin = [pin for pin in held if pin.split("==")[0] in {"torch", "torchvision", "torchaudio", "triton", "numpy"}]
-    try:
-        _pip_add(missing, held, log)
-    except pip.SetupError as error:
-        if "conflict" not in str(error) and "ResolutionImpossible" not in str(error):
-            raise
-        pip.say("other packages must change too; torch and numpy stay as they are")
-        _pip_add(missing, kin, log)
-    importlib.invalidate_caches()
-
-
-def _pip_add(missing: list[needs.Need], held: list[str], log: Path) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        lines = [str(need) for need in missing]
-        if any(need.name == "torch" for need in missing) and (index := pip.torch_index()):
-            lines.insert(0, f"--extra-index-url {index}")
-        wanted, constraints = Path(folder, "wanted.txt"), Path(folder, "held.txt")
-        wanted.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        constraints.write_text("\n".join(held) + "\n", encoding="utf-8")
-        command = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
-        pip.run([*command, "-r", str(wanted), "-c", str(constraints)], log)
-
-
 def _weights(python: str, command: str, own: OwnEnvironment | None) -> None:
     """Fetch the model unless it is here. A command that can do without goes on when that fails."""
     if command == "fetch" or has_weights() or (own and own.stamp().get("weights") == "elsewhere"):
@@ -158,13 +96,6 @@ def _weights(python: str, command: str, own: OwnEnvironment | None) -> None:
         raise pip.SetupError("the model could not be fetched; what to do stands above")
     if not failed and own and not has_weights():  # the Hub's own cache holds them
         own.write_stamp(weights="elsewhere")
-
-
-def has_weights() -> bool:
-    """Whether the model is in the cache, whole, or a directory is named; milliseconds."""
-    from dslab.models import cache, resolver
-
-    return bool(os.environ.get("DSLAB_MODEL_DIR")) or cache.check(resolver.cached_folder())[0] is not None
 
 
 def _help(arguments: list[str]) -> int:
@@ -214,59 +145,7 @@ def _stop(number: int, frame: Any) -> NoReturn:
     raise KeyboardInterrupt
 
 
-# --- hosted notebooks -----------------------------------------------------------------------------------------------
-
-_CELL = """\
-import importlib.util, os, subprocess, sys
-
-if importlib.util.find_spec("dslab") is None:
-    if "google.colab" not in sys.modules:
-        raise ModuleNotFoundError("dslab is not in this kernel. In the checkout run: python3 -m dslab lab")
-    source = os.environ.get("DSLAB_SOURCE", "git+{repository}")
-    subprocess.check_call([sys.executable, "-m", "pip", "install", "-q", "--no-deps", source])
-from dslab import bootstrap
-
-bootstrap.notebook()"""
-
-
-def setup_cell() -> str:
-    """The source of every notebook's set-up cell; the repository's address comes from pyproject.toml."""
-    return _CELL.format(repository=repository())
-
-
-def repository() -> str:
-    """The address in `[project.urls]`, the one place that holds it."""
-    root = paths.checkout()
-    if root:
-        import tomllib
-
-        project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-        return str(project["urls"]["Repository"])
-    from importlib import metadata
-
-    urls = metadata.metadata(needs.DISTRIBUTION).get_all("Project-URL") or []
-    return next(url.split(",", 1)[1].strip() for url in urls if url.startswith("Repository"))
-
-
-def notebook() -> None:
-    """What the set-up cell calls: silent where all is well. On Colab it adds what is missing, and the model.
-
-    Raises ModuleNotFoundError elsewhere: a learner's own kernel is not ours to change.
-    """
-    missing = needs.unmet(needs.HOSTED)
-    if "google.colab" not in sys.modules:
-        if missing:
-            raise ModuleNotFoundError(
-                f"this kernel lacks {', '.join(map(str, missing))}. In the checkout run: python3 -m dslab doctor"
-            )
-        return
-    loaded = [need.name for need in missing if need.name.replace("-", "_") in sys.modules]
-    if missing:
-        print(f"Installing {', '.join(need.name for need in missing)} (about a minute) ...")
-        add(missing, paths.cache_dir() / "setup.log")
-    if not has_weights():
-        from dslab.models import resolver
-
-        resolver.resolve(say=print)
-    if loaded:
-        print(f"{', '.join(loaded)} changed after being loaded: restart the runtime once, then run this cell again.")
+def __getattr__(name: str) -> str:
+    if name == "SETUP_CELL":  # computed, because the repository's address in it stands in pyproject.toml alone
+        return setup_cell()
+    raise AttributeError(f"module 'dslab.bootstrap' has no attribute {name!r}")

@@ -60,20 +60,22 @@ class OwnEnvironment:
         with self._alone() as held:
             if self.is_ready():  # another process did it while we waited
                 return
-            old = self.stamp()
             self._tidy()
-            if not (self.python.exists() and old.get("root") == str(self.root)):
+            if not (self.python.exists() and self.stamp().get("root") == str(self.root)):
                 self._discard()
                 self._check_disk()
                 with pip.step("making the environment .venv"):
                     self._mark_started()
                     pip.run([sys.executable, "-m", "venv", str(self.folder)], self.log, keep_open=held)
-            self._mark_started()
-            with pip.step("installing packages from requirements.lock (1 to 10 minutes)"):
-                self._install(["-r", str(self._requirements())], held)
+            locked = hashlib.sha256(self.lock_file.read_bytes()).hexdigest()
+            if self.stamp().get("packages") != locked:
+                self._mark_started()
+                with pip.step("installing packages from requirements.lock (1 to 10 minutes)"):
+                    self._install(["-r", str(self._requirements())], held)
+                self.write_stamp(root=str(self.root), packages=locked)
             with pip.step("installing dslab from this checkout"):
                 self._install(["--no-deps", "--no-build-isolation", "-e", str(self.root)], held)
-            self.write_stamp(key=self.key(), root=str(self.root))
+            self.write_stamp(key=self.key())
             (self.folder / STARTED).unlink(missing_ok=True)
 
     def write_stamp(self, **facts: Any) -> None:
