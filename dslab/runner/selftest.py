@@ -20,6 +20,7 @@ from dslab.runner.display import duration
 from dslab.runner.selection import Refused
 
 CLOSING = re.compile(r"^(=+ )?(?P<counts>.*\b(passed|failed|error|errors|deselected|no tests ran)\b.* in [\d.]+s.*)$")
+TELLING = re.compile(r"^(Found \d|All checks|Success)")
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 MAX_WORKERS = 4
 
@@ -94,7 +95,7 @@ def _tee(command: Sequence[str], root: Path, name: str) -> tuple[int, str]:
             sys.stdout.buffer.flush()
             *whole, line = (line + piece).split(b"\n")
             for text in (raw.decode(errors="replace").rstrip() for raw in whole):
-                if text and (name != "pytest" or CLOSING.match(ANSI.sub("", text))):
+                if (CLOSING if name == "pytest" else TELLING).match(ANSI.sub("", text)):
                     last = text
         return process.wait(), last
     except KeyboardInterrupt:
