@@ -35,13 +35,13 @@ def curves(
     ylim: tuple[float, float] | None = None,
     line_at: float | None = None,
 ) -> Figure:
-    """One line a series over common x, named at its right end; `line_at` draws a reference line across."""
+    """One line a series over common x (a shorter series stops earlier), named at the right; `line_at` draws a reference line across."""
     import matplotlib.pyplot as plt
     from matplotlib.ticker import PercentFormatter
 
     fig, ax = plt.subplots()
     for (name, values), color, marker in zip(series.items(), _ORDER, _MARKERS, strict=False):
-        ax.plot(x, values, color=color, marker=marker if markers else None, markersize=5, label=name)
+        ax.plot(x[: len(values)], values, color=color, marker=marker if markers else None, markersize=5, label=name)
     if line_at is not None:
         ax.axhline(line_at, color="#666666", linewidth=0.9, linestyle="--")
     ax.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if logx else "linear", yscale="log" if logy else "linear")
@@ -133,8 +133,8 @@ def masks(grids: Mapping[str, Any], columns: int = 3) -> Figure:
         ax.set_axis_off()
     for ax, (name, grid) in zip(axes.flat, grids.items(), strict=False):
         mask_grid(ax, grid, title=name)
-    for ax in axes[:-1].flat:
-        ax.set_xlabel("")
-    for ax in axes[:, 1:].flat:
-        ax.set_ylabel("")
+    for ax in axes.flat:
+        ax.set(xlabel="", ylabel="")
+    fig.supxlabel("key position", fontsize=10)
+    fig.supylabel("query position", fontsize=10)
     return fig

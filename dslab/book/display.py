@@ -41,12 +41,15 @@ def show(
     png: bytes | None = None,
     alt: str = "",
     widget: Mapping[str, Any] | None = None,
+    markdown: str | None = None,
 ) -> None:
     """Display one bundle. kind and payload: the machine-readable form; png: an image with its alternative text."""
     data: dict[str, Any] = {"text/plain": plain}
     about: dict[str, Any] = {}
     if html is not None:
         data["text/html"] = html
+    if markdown is not None:
+        data["text/markdown"] = markdown
     if png is not None:
         data["image/png"] = base64.b64encode(png).decode("ascii")
         about["image/png"] = {"alt": alt}

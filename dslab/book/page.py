@@ -167,6 +167,11 @@ class Page:
         self._started()
         explore.run(draw, name=name, alt=alt, controls=dict(controls), samples=[dict(sample) for sample in samples])
 
+    def task(self, exercise: Any) -> None:
+        """Show what an exercise asks: its text stands with its checker, so that the two cannot drift apart."""
+        self._started()
+        show(exercise.task, markdown=exercise.task)
+
     def check(self, exercise: Any, answer: Any) -> None:
         """Check an answer: to do, not yet (with a diagnosis) or right. Never raises for what a learner wrote."""
         self._started()
