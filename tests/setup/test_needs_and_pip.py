@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import shutil
 import subprocess
 import sys
@@ -122,15 +123,17 @@ def test_a_failing_command_is_logged_and_explained(tmp_path):
     assert "No space left" in log.read_text()
 
 
-def test_help_and_version_are_fast():
-    for argument, limit in (("--version", 0.4), ("--help", 0.4)):
-        best = 9.0
-        for _ in range(5):  # best of five: other tests share the cores
-            start = time.perf_counter()
-            done = subprocess.run([sys.executable, "-m", "dslab", argument], capture_output=True, text=True, cwd=ROOT)
-            best = min(best, time.perf_counter() - start)
+@pytest.mark.parametrize("argument", ["--version", "--help"])
+def test_help_and_version_are_fast(argument):
+    """0.4 s of processor time, the best of five: the wall clock also measures whatever else the machine does."""
+    times = []
+    for _ in range(5):
+        before = os.times()
+        done = subprocess.run([sys.executable, "-m", "dslab", argument], capture_output=True, text=True, cwd=ROOT)
+        after = os.times()
         assert done.returncode == 0, done.stderr
-        assert best < limit
+        times.append(after.children_user + after.children_system - before.children_user - before.children_system)
+    assert min(times) < 0.4
 
 
 def test_main_parses_on_an_old_python_and_says_what_to_do():
