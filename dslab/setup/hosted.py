@@ -43,6 +43,8 @@ def notebook() -> None:
 
     Raises ModuleNotFoundError elsewhere: a learner's own kernel is not ours to change.
     """
+    # Before torch is loaded: idle threads should sleep. Spinning ones would count as work in every CPU time we measure.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     missing = needs.unmet(needs.HOSTED)
     if "google.colab" not in sys.modules:
         if missing:
