@@ -7,7 +7,6 @@ source and date; nothing to measure). Only a judged claim can fail: see `Claim.j
 from __future__ import annotations
 
 import difflib
-import math
 import operator
 import re
 import tomllib
@@ -69,9 +68,7 @@ class Bound:
         return text.EXPECTED[self.relation].format(low=number(low), high=number(high))
 
     def holds(self, value: float) -> bool:
-        """Whether `value` satisfies the bound. NaN satisfies none."""
-        if math.isnan(value):
-            return False
+        """Whether `value` satisfies the bound. NaN satisfies none: every comparison with it is false."""
         if self.relation == "in":
             return self.low <= value <= self.high
         return _OPERATORS[self.relation](value, self.low)
