@@ -56,8 +56,9 @@ def packages() -> Finding:
     wanted = needs.needs(needs.EVERYDAY)
     missing = [need for need in wanted if not needs.is_met(need)]
     if missing:
-        names = ", ".join(f"{need} (has {needs.installed(need.name) or 'none'})" for need in missing)
-        return Finding("packages", False, f"lacking {names}", SETUP)
+        names = ", ".join(f"{need} (here: {needs.installed(need.name) or 'none'})" for need in missing[:4])
+        more = f" and {len(missing) - 4} more" if len(missing) > 4 else ""
+        return Finding("packages", False, f"{len(missing)} of {len(wanted)} lacking: {names}{more}", SETUP)
     return Finding("packages", True, f"all {len(wanted)} present, new enough")
 
 

@@ -101,7 +101,7 @@ def resolve(
         found = _from_hub(smollm2.HUB_ID, smollm2.HUB_REVISION, download)
         say(f"weights: {found.source}")
         return found
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         refused.append(f"Hugging Face Hub: {_last_line(error)}")
     raise WeightsNotFound(_advice(refused, download, fault))
 
