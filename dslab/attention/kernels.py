@@ -6,11 +6,16 @@ Both ways take small batches of dense attention, (N, n, M, D) queries against (N
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor
 
-_FORWARD = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
-_BACKWARD = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu_backward", None)
+_FORWARD: Callable[..., Any] | None = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
+_BACKWARD: Callable[..., Any] | None = getattr(
+    torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu_backward", None
+)
 
 
 def is_flash_available() -> bool:
@@ -20,9 +25,11 @@ def is_flash_available() -> bool:
 
 def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float) -> tuple[Tensor, Tensor]:
     """softmax(scale · q kᵀ + bias) v and the log-sum-exp (N, n, M) of its rows. A row of -inf gives zeros."""
-    if is_flash_available() and q.device.type == "cpu" and q.shape[-1] == v.shape[-1]:
+    if _FORWARD is not None and is_flash_available() and q.device.type == "cpu":
         out, lse = _FORWARD(q, k, v, 0.0, False, attn_mask=_spread(bias, q), scale=scale)
-        return out, lse.view(q.shape[:-1])
+        lse = lse.reshape(q.shape[:-1])
+        # The operator says 0 for a row that sees nothing; -inf is what gives such a part no weight in a merge.
+        return out, lse if bias is None else lse.masked_fill(bias.amax(-1) == float("-inf"), float("-inf"))
     scores = _scores(q, k, bias, scale)
     highest = scores.amax(-1, keepdim=True).clamp_min(torch.finfo(scores.dtype).min)
     weights = (scores - highest).exp()
@@ -36,12 +43,13 @@ def attend_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of `attend` with respect to q, k and v.
 
-    dv = pᵀ g,   ds = p ∘ (g vᵀ - Σ g∘out),   dq = scale · ds k,   dk = scale · dsᵀ q
+    dv = pᵀ g,   ds = p ∘ (g vᵀ - Σ g∘out),   dq = scale · ds k,   dk = scale · dsᵀ q,   p = exp(scores - lse)
+
+    `out` and `lse` may come from more keys than these; lse must be finite (0 for a row that sees nothing).
     """
-    if is_flash_available() and q.device.type == "cpu" and q.shape[-1] == v.shape[-1]:
+    if _BACKWARD is not None and is_flash_available() and q.device.type == "cpu":
         return _BACKWARD(grad, q, k, v, out, lse, 0.0, False, attn_mask=_spread(bias, q), scale=scale)
-    # exp(-inf - lse) with lse = -inf is NaN: an empty row has weight zero everywhere.
-    weights = (_scores(q, k, bias, scale) - lse.masked_fill(lse == float("-inf"), 0.0)[..., None]).exp()
+    weights = (_scores(q, k, bias, scale) - lse[..., None]).exp()
     inner = (grad * out).to(weights.dtype).sum(-1, keepdim=True)
     d_scores = weights * ((grad @ v.transpose(-1, -2)).to(weights.dtype) - inner) * scale
     d_scores = d_scores.to(q.dtype)

@@ -110,13 +110,11 @@ class Mask:
         Lk = Lq if Lk is None else Lk
         return allowed_pairs(self, Lq, Lk, q_offset) / (Lq * Lk)
 
-    def block_density(
-        self, Lq: int, Lk: int | None = None, q_offset: int = 0, block: tuple[int, int] = (128, 64)
-    ) -> float:
+    def block_density(self, Lq: int, Lk: int | None = None, q_offset: int = 0, block: int = 64) -> float:
         """Share of the Lq×Lk pairs that lies in blocks holding any allowed pair: what block-sparse code computes."""
         from dslab.attention.plan import block_states
 
-        states = block_states(self, Lq, Lq if Lk is None else Lk, q_offset, block)
+        states = block_states(self, Lq, Lq if Lk is None else Lk, q_offset, (block, block))
         return float((states > EMPTY).float().mean())
 
     def plot(self, Lq: int = 64, Lk: int | None = None, q_offset: int = 0, ax: Any = None) -> Any:

@@ -1,8 +1,13 @@
-"""Which blocks of the attention square to compute: a table of (Lq/bq)·(Lk/bk) classes, never an L×L one.
+"""Which blocks of the attention square to compute: a table of (Lq/b)·(Lk/b) classes, never an L×L one.
 
-The plan lists, for each query block, the key blocks it must look at, and groups query blocks that need equally many
-so that each group is one batched product without padding. Masks within blocks are kept once where all blocks of a
-group share them (every interior block of a banded mask does).
+The table is then cut into work that suits a CPU:
+
+- strips: runs of `width` neighbouring key blocks that repeat from one query block to the next, either moving along
+  with it (step 1: a window) or staying where they are (step 0: global columns). Their keys are a strided view of k;
+  nothing is copied.
+- gathers: what is left (random blocks, first rows). Query blocks that need equally many key blocks form one batch.
+
+A query block may have several parts; their outputs are merged by their log-sum-exp.
 """
 
 from __future__ import annotations
@@ -15,17 +20,30 @@ from torch import Tensor
 
 from dslab.attention.masks import EMPTY, FULL, PARTIAL, Mask
 
-BLOCK = (128, 64)  # query rows and key columns of a block: measured best on CPUs with 1 MB of L2 a core
-CELLS_AT_ONCE = 1 << 22  # pairs looked at together inside PARTIAL blocks: bounds the memory of planning
+BLOCK = 64  # rows and columns of a block: measured best of 32, 64, 128, 256 with a window of 256
+SHORTEST_STRIP = 4  # query blocks below which a strip is not worth a call of its own
+CELLS_AT_ONCE = 1 << 20  # pairs looked at together inside PARTIAL blocks: bounds the memory of planning
 
 
 @dataclass(frozen=True, eq=False)
-class Group:
-    """Query blocks that see equally many key blocks."""
+class Strip:
+    """Query blocks q_first + i see key blocks k_first + step·i ... + width - 1, for i < count."""
+
+    q_first: int
+    k_first: int
+    count: int
+    width: int
+    step: int  # 1: along the diagonal, 0: the same columns for all
+    allowed: Tensor | None  # (1 or count, b, width·b) bool; None where every pair is allowed
+
+
+@dataclass(frozen=True, eq=False)
+class Gather:
+    """Query blocks that see equally many scattered key blocks."""
 
     q_blocks: Tensor  # (n,) rising
-    k_blocks: Tensor  # (n, m) rising in each row
-    allowed: Tensor | None  # (1 or n, bq, m·bk) bool; None where every pair is allowed
+    k_blocks: Tensor  # (n, width) rising in each row
+    allowed: Tensor | None  # (1 or n, b, width·b) bool; None where every pair is allowed
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,41 +54,49 @@ class Plan:
     Lq: int
     Lk: int
     q_offset: int
-    block: tuple[int, int]
+    block: int
     states: Tensor  # (query blocks, key blocks) int8: EMPTY, PARTIAL or FULL
-    groups: tuple[Group, ...]
+    parts: tuple[Strip | Gather, ...]
 
     @property
     def block_density(self) -> float:
         """Share of the square's blocks that is computed."""
-        return float((self.states > EMPTY).float().mean()) if self.states.numel() else 0.0
+        return float((self.states > EMPTY).float().mean())
 
 
 def make_plan(
-    mask: Mask,
-    Lq: int,
-    Lk: int,
-    q_offset: int = 0,
-    block: tuple[int, int] = BLOCK,
-    device: torch.device | str = "cpu",
+    mask: Mask, Lq: int, Lk: int, q_offset: int = 0, block: int = BLOCK, device: torch.device | str = "cpu"
 ) -> Plan:
-    """The plan of a mask at these lengths, from a bounded cache: masks are compared by structure, not identity."""
+    """The plan of a mask at these lengths, from a bounded cache: masks are compared by structure, not identity.
+
+    Raises ValueError for lengths or a block size below 1. Whether the mask fits the lengths is for the caller to
+    check (`mask.check`), since generation asks for masks whose tokens do not exist yet.
+    """
     return _make_plan(mask, Lq, Lk, q_offset, block, torch.device(device))
 
 
 @lru_cache(maxsize=64)
-def _make_plan(mask: Mask, Lq: int, Lk: int, q_offset: int, block: tuple[int, int], device: torch.device) -> Plan:
-    states = block_states(mask, Lq, Lk, q_offset, block)
-    counts = (states > EMPTY).sum(1)
-    groups = [
-        _group(mask, states, (counts == n).nonzero()[:, 0], n, Lq, Lk, q_offset, block, device)
-        for n in counts.unique().tolist()
-        if n > 0
-    ]
-    return Plan(mask, Lq, Lk, q_offset, block, states.to(device), tuple(groups))
+def _make_plan(mask: Mask, Lq: int, Lk: int, q_offset: int, block: int, device: torch.device) -> Plan:
+    states = block_states(mask, Lq, Lk, q_offset, (block, block))
+    grid = _Grid(mask, Lk, q_offset, block, states, device)
+    rest = states > EMPTY
+    parts: list[Strip | Gather] = []
+    for q_first, k_first, count, width, step in _strips(rest):
+        i = torch.arange(count)
+        k_blocks = k_first + step * i[:, None] + torch.arange(width)
+        rest[(q_first + i)[:, None], k_blocks] = False
+        allowed = grid.look(q_first + i, k_blocks)
+        parts.append(Strip(q_first, k_first, count, width, step, allowed))
+    counts = rest.sum(1)
+    for width in counts.unique().tolist():
+        if width:
+            q_blocks = (counts == width).nonzero()[:, 0]
+            k_blocks = rest[q_blocks].nonzero()[:, 1].view(-1, width)
+            parts.append(Gather(q_blocks.to(device), k_blocks.to(device), grid.look(q_blocks, k_blocks)))
+    return Plan(mask, Lq, Lk, q_offset, block, states.to(device), tuple(parts))
 
 
-def block_states(mask: Mask, Lq: int, Lk: int, q_offset: int = 0, block: tuple[int, int] = BLOCK) -> Tensor:
+def block_states(mask: Mask, Lq: int, Lk: int, q_offset: int = 0, block: tuple[int, int] = (BLOCK, BLOCK)) -> Tensor:
     """(query blocks, key blocks) int8: the class of every block, the last ones cut at Lq and Lk.
 
     >>> from dslab.attention import causal
@@ -87,44 +113,84 @@ def block_states(mask: Mask, Lq: int, Lk: int, q_offset: int = 0, block: tuple[i
     return mask.classify(q_first, q_last, k_first, k_last).expand(q_first.shape[0], k_first.shape[1])
 
 
-def allowed_pairs(mask: Mask, Lq: int, Lk: int, q_offset: int = 0, block: tuple[int, int] = (64, 64)) -> int:
+def allowed_pairs(mask: Mask, Lq: int, Lk: int, q_offset: int = 0, block: int = BLOCK) -> int:
     """Exact number of allowed pairs: FULL blocks by their area, PARTIAL ones by looking."""
     mask.check(Lq, Lk, q_offset)
-    bq, bk = block
-    states = block_states(mask, Lq, Lk, q_offset, block)
-    rows = (Lq - torch.arange(states.shape[0]) * bq).clamp(max=bq)
-    columns = (Lk - torch.arange(states.shape[1]) * bk).clamp(max=bk)
+    states = block_states(mask, Lq, Lk, q_offset, (block, block))
+    rows = (Lq - torch.arange(states.shape[0]) * block).clamp(max=block)
+    columns = (Lk - torch.arange(states.shape[1]) * block).clamp(max=block)
     total = int(((states == FULL).long() * rows[:, None] * columns[None, :]).sum())
-    for some in (states == PARTIAL).nonzero().split(max(1, CELLS_AT_ONCE // (bq * bk))):
-        row = some[:, 0, None, None] * bq + torch.arange(bq)[None, :, None]
-        column = some[:, 1, None, None] * bk + torch.arange(bk)[None, None, :]
+    inside = torch.arange(block)
+    for some in (states == PARTIAL).nonzero().split(max(1, CELLS_AT_ONCE // block**2)):
+        row = some[:, 0, None, None] * block + inside[None, :, None]
+        column = some[:, 1, None, None] * block + inside[None, None, :]
         total += int((mask.allowed(row + q_offset, column) & (row < Lq) & (column < Lk)).sum())
     return total
 
 
-def _group(
-    mask: Mask,
-    states: Tensor,
-    q_blocks: Tensor,
-    count: int,
-    Lq: int,
-    Lk: int,
-    q_offset: int,
-    block: tuple[int, int],
-    device: torch.device,
-) -> Group:
-    bq, bk = block
-    k_blocks = (states[q_blocks] > EMPTY).nonzero()[:, 1].view(-1, count)
-    is_ragged = Lk % bk != 0 and bool((k_blocks == Lk // bk).any())
-    allowed: Tensor | None = None
-    if is_ragged or bool((states[q_blocks[:, None], k_blocks] == PARTIAL).any()):
-        columns = (k_blocks[:, :, None] * bk + torch.arange(bk)).view(-1, 1, count * bk)
-        rows = (q_blocks[:, None] * bq + torch.arange(bq))[:, :, None] + q_offset
-        at_once = max(1, CELLS_AT_ONCE // (bq * count * bk))
-        allowed = torch.cat(
-            [mask.allowed(r, c) & (c < Lk) for r, c in zip(rows.split(at_once), columns.split(at_once), strict=True)]
-        )
-        if bool((allowed == allowed[:1]).all()):
-            allowed = allowed[:1].contiguous()
-        allowed = None if bool(allowed.all()) else allowed.to(device)
-    return Group(q_blocks.to(device), k_blocks.to(device), allowed)
+def _strips(active: Tensor) -> list[tuple[int, int, int, int, int]]:
+    """(q_first, k_first, count, width, step) of the strips in a bool block table; each block in at most one."""
+    edges = torch.nn.functional.pad(active.to(torch.int8), (1, 1)).diff(dim=1)
+    q_blocks, starts = (edges == 1).nonzero().T.tolist()
+    ends = (edges == -1).nonzero()[:, 1].tolist()
+    moving: dict[tuple[int, int], list[int]] = {}
+    staying: dict[tuple[int, int], list[int]] = {}
+    for q, start, end in zip(q_blocks, starts, ends, strict=True):
+        moving.setdefault((end - start, start - q), []).append(q)
+        staying.setdefault((end - start, start), []).append(q)
+    found = []
+    for q, start, end in zip(q_blocks, starts, ends, strict=True):
+        width = end - start
+        along, still = moving[width, start - q], staying[width, start]
+        step = 1 if len(along) >= len(still) else 0
+        found.append((width, step, start - step * q, q))
+    strips = []
+    run: list[tuple[int, int, int, int]] = []
+    for item in [*sorted(found), (0, 0, 0, -1)]:
+        if run and item != (*run[-1][:3], run[-1][3] + 1):
+            if len(run) >= SHORTEST_STRIP:
+                width, step, base, q_first = run[0]
+                strips.append((q_first, base + step * q_first, len(run), width, step))
+            run = []
+        run.append(item)
+    return strips
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """What is needed to look into blocks."""
+
+    mask: Mask
+    Lk: int
+    q_offset: int
+    block: int
+    states: Tensor
+    device: torch.device
+
+    def look(self, q_blocks: Tensor, k_blocks: Tensor) -> Tensor | None:
+        """(1 or n, b, width·b) allowed pairs of query block i with key blocks k_blocks[i]; None where all are.
+
+        Columns of blocks that are FULL everywhere are not looked into, and equal masks are kept once.
+        """
+        b, (n, width) = self.block, k_blocks.shape
+        partial = self.states[q_blocks[:, None], k_blocks] == PARTIAL
+        if self.Lk % b:  # keys beyond the end, which fill the last block, must stay masked
+            partial = partial | (k_blocks == self.Lk // b)
+        looked = partial.any(0).nonzero()[:, 0]
+        if looked.numel() == 0:
+            return None
+        inside = torch.arange(b, dtype=torch.int32)
+        rows = (q_blocks.int()[:, None] * b + inside)[:, :, None] + self.q_offset
+        columns = (k_blocks.int()[:, looked, None] * b + inside).reshape(n, 1, -1)
+        at_once = max(1, CELLS_AT_ONCE // (b * columns.shape[2]))
+        seen = [
+            self.mask.allowed(r, c) & (c < self.Lk)
+            for r, c in zip(rows.split(at_once), columns.split(at_once), strict=True)
+        ]
+        is_same = all(bool((part == seen[0][:1]).all()) for part in seen)
+        kept = seen[0][:1] if is_same else torch.cat(seen)
+        if bool(kept.all()):
+            return None
+        allowed = torch.ones(kept.shape[0], b, width, b, dtype=torch.bool)
+        allowed[:, :, looked] = kept.view(-1, b, looked.numel(), b)
+        return allowed.view(-1, b, width * b).to(self.device)

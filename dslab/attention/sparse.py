@@ -44,8 +44,8 @@ def choose_backend(q: Tensor, k: Tensor, mask: Mask) -> Choice:
         return Choice("flex", "compiled FlexAttention is the fastest on CUDA")
     if Lk < SHORT:
         return Choice("dense", f"{Lk} keys are fewer than {SHORT}")
-    if Lq < BLOCK[0]:
-        return Choice("dense", f"{Lq} queries fill less than one block of {BLOCK[0]}")
+    if Lq < BLOCK:
+        return Choice("dense", f"{Lq} queries fill less than one block of {BLOCK}")
     share = make_plan(mask, Lq, Lk, Lk - Lq).block_density
     words = f"{share:.0%} of the blocks hold allowed pairs"
     if share > CROWDED:
