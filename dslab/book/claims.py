@@ -40,7 +40,7 @@ class LedgerError(ValueError):
 class Bound:
     """What a measured number must satisfy.
 
-    >>> Bound.parse(">= 5").holds(5), Bound.parse("in [0.9, 1.1]").holds(1.2), Bound.parse("<= 1e-5").holds(float("nan"))
+    >>> Bound.parse(">= 5").holds(5), Bound.parse("in [0.9, 1.1]").holds(1.2), Bound.parse("> 0").holds(float("nan"))
     (True, False, False)
     """
 
