@@ -43,7 +43,7 @@ class StandIn:
         if step == "venv":
             self.own.python.parent.mkdir(parents=True)
             if self.breaks_at != step:
-                self.own.python.write_text("#!/bin/sh\nexit 1\n")
+                self.own.python.write_text("#!/bin/sh\nexit 0\n")  # looks like a Python that works
                 self.own.python.chmod(0o755)
         if step == self.breaks_at:
             raise self.error("injected")
@@ -83,6 +83,16 @@ def test_a_changed_lock_updates_in_place(own, monkeypatch):
     own.lock_file.write_text("six==1.16.0\n")
     assert not own.is_ready()
     assert make(own, monkeypatch) == ["packages", "package"]
+
+
+def test_an_interrupted_update_is_redone(own, monkeypatch):
+    make(own, monkeypatch)
+    own.lock_file.write_text("six==1.16.0\n")
+    with pytest.raises(KeyboardInterrupt):
+        make(own, monkeypatch, breaks_at="packages")
+    own.lock_file.write_text("six==1.17.0\n")  # even back at the old lock: pip was at work when it was killed
+    assert not own.is_ready()
+    assert make(own, monkeypatch) == STEPS
 
 
 def test_a_moved_checkout_is_redone(own, monkeypatch):
