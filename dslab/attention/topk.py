@@ -162,6 +162,9 @@ def scatter_attention(q: Tensor, k: Tensor, v: Tensor, indices: Tensor, *, scale
     mask = torch.zeros(*indices.shape[:3], k.shape[2] + 1, dtype=torch.bool, device=q.device)
     mask = mask.scatter_(-1, indices.masked_fill(indices < 0, k.shape[2]), True)[..., :-1]  # last column: sentinels
     heads = q.shape[1]
-    k, v, mask = (x.expand(-1, heads, -1, -1) if x.shape[1] == 1 else
-                  x.repeat_interleave(heads // x.shape[1], 1) for x in (k, v, mask))  # fmt: skip
+    k, v = (
+        x.expand(-1, heads, -1, -1) if x.shape[1] == 1 else x.repeat_interleave(heads // x.shape[1], 1) for x in (k, v)
+    )
+    if mask.shape[1] != 1:  # one choice for all heads broadcasts, as in transformers: expanded, it would slow SDPA down
+        mask = mask.repeat_interleave(heads // mask.shape[1], 1)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
