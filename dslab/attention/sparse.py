@@ -10,6 +10,8 @@ from torch import Tensor
 
 from dslab.attention.block_sparse import block_sparse_attention
 from dslab.attention.masks import Mask
+from dslab.attention.nonfinite import bad_keys, mark, without
+from dslab.attention.patterns import causal
 from dslab.attention.plan import BLOCK, make_plan
 from dslab.attention.reference import reference_attention
 
@@ -37,7 +39,7 @@ def choose_backend(q: Tensor, k: Tensor, mask: Mask) -> Choice:
     >>> choose_backend(q, q, causal() & local_window(64)).backend
     'sparse'
     >>> choose_backend(q, q, causal())
-    Choice(backend='dense', reason='52% of the blocks hold allowed pairs (more than 50%)')
+    Choice(backend='dense', reason='51% of the blocks hold allowed pairs (more than 50%)')
     """
     Lq, Lk = q.shape[2], k.shape[2]
     if q.device.type == "cuda":
@@ -77,28 +79,44 @@ def sparse_attention(
     if key_padding is not None and bool(key_padding.all()):
         key_padding = None
     chosen = choose_backend(q, k, mask).backend if backend == "auto" else backend
+    bad = bad_keys(k, v)
+    if bad is not None:
+        k, v = without(k, bad), without(v, bad)
+    out = _BACKENDS[chosen](q, k, v, mask, scale=scale, key_padding=key_padding)
+    return out if bad is None else mark(out, bad, mask, key_padding)
+
+
+def _sparse(q: Tensor, k: Tensor, v: Tensor, mask: Mask, *, scale: float | None, key_padding: Tensor | None) -> Tensor:
     Lq, Lk = q.shape[2], k.shape[2]
-    if chosen == "sparse":
-        plan = make_plan(mask, Lq, Lk, Lk - Lq, device=q.device)
-        return block_sparse_attention(q, k, v, plan, scale=scale, key_padding=key_padding)
-    if chosen == "reference":
-        return reference_attention(q, k, v, mask, scale=scale, key_padding=key_padding)
-    if chosen == "flex":
-        from dslab.attention.flex import flex_sparse_attention
-
-        return flex_sparse_attention(q, k, v, mask, scale=scale, key_padding=key_padding)
-    return _dense_attention(q, k, v, mask, scale, key_padding)
+    plan = make_plan(mask, Lq, Lk, Lk - Lq, device=q.device)
+    return block_sparse_attention(q, k, v, plan, scale=scale, key_padding=key_padding)
 
 
-def _dense_attention(
-    q: Tensor, k: Tensor, v: Tensor, mask: Mask, scale: float | None, key_padding: Tensor | None
-) -> Tensor:
-    """PyTorch's own attention with the mask in full."""
+def _dense(q: Tensor, k: Tensor, v: Tensor, mask: Mask, *, scale: float | None, key_padding: Tensor | None) -> Tensor:
+    """PyTorch's own attention with the mask in full; a few queries read only the keys that some of them may see."""
     Lq, Lk = q.shape[2], k.shape[2]
-    allowed = mask.dense(Lq, Lk, Lk - Lq, q.device)[None, None]
+    is_grouped = q.shape[1] != k.shape[1]
+    if mask == causal() and Lq == Lk and key_padding is None:
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale, enable_gqa=is_grouped)
+    allowed = mask.dense(Lq, Lk, Lk - Lq, q.device)
+    if Lq < BLOCK:
+        seen = allowed.any(0).nonzero()[:, 0]
+        if 0 < seen.numel() <= Lk // 2:
+            allowed, k, v = allowed[:, seen], k[:, :, seen], v[:, :, seen]
+            key_padding = None if key_padding is None else key_padding[:, seen]
+    allowed = allowed[None, None]
     if key_padding is not None:
         allowed = allowed & key_padding[:, None, None, :]
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=allowed, scale=scale, enable_gqa=q.shape[1] != k.shape[1])
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=allowed, scale=scale, enable_gqa=is_grouped)
+
+
+def _flex(q: Tensor, k: Tensor, v: Tensor, mask: Mask, *, scale: float | None, key_padding: Tensor | None) -> Tensor:
+    from dslab.attention.flex import flex_sparse_attention  # importing FlexAttention takes a second
+
+    return flex_sparse_attention(q, k, v, mask, scale=scale, key_padding=key_padding)
+
+
+_BACKENDS = {"sparse": _sparse, "dense": _dense, "flex": _flex, "reference": reference_attention}
 
 
 def _check_inputs(q: Tensor, k: Tensor, v: Tensor, mask: Mask, key_padding: Tensor | None, backend: str) -> None:
