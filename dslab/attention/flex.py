@@ -44,8 +44,10 @@ def block_mask(
                 last[last == FULL] = PARTIAL
     some, every = (_listed(states == kind, device) for kind in (PARTIAL, FULL))
 
+    traceable = mask.fixed(max(q_offset + Lq, Lk))
+
     def mask_mod(b: Tensor, h: Tensor, q_index: Tensor, k_index: Tensor) -> Tensor:
-        allowed = mask.allowed(q_index + q_offset, k_index)
+        allowed = traceable.allowed(q_index + q_offset, k_index)
         return allowed if key_padding is None else allowed & key_padding[b, k_index]
 
     return BlockMask.from_kv_blocks(*some, *every, BLOCK_SIZE=block, mask_mod=mask_mod, seq_lengths=(Lq, Lk))

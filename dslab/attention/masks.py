@@ -50,6 +50,10 @@ class Mask:
         """The same mask without that check: what does not exist (yet) is taken as absent, as in generation."""
         return self
 
+    def fixed(self, length: int) -> Mask:
+        """The same mask for positions below `length`, with any tables made: what a compiler can trace."""
+        return self
+
     def __and__(self, other: Mask) -> Mask:
         return And(self, other) if isinstance(other, Mask) else NotImplemented
 
@@ -145,6 +149,9 @@ class And(Mask):
     def lenient(self) -> Mask:
         return And(self.left.lenient(), self.right.lenient())
 
+    def fixed(self, length: int) -> Mask:
+        return And(self.left.fixed(length), self.right.fixed(length))
+
     def __repr__(self) -> str:
         return f"{_grouped(self.left, And)} & {_grouped(self.right, And)}"
 
@@ -170,6 +177,9 @@ class Or(Mask):
     def lenient(self) -> Mask:
         return Or(self.left.lenient(), self.right.lenient())
 
+    def fixed(self, length: int) -> Mask:
+        return Or(self.left.fixed(length), self.right.fixed(length))
+
     def __repr__(self) -> str:
         return f"{_grouped(self.left, Or)} | {_grouped(self.right, Or)}"
 
@@ -191,6 +201,9 @@ class Not(Mask):
 
     def lenient(self) -> Mask:
         return Not(self.mask.lenient())
+
+    def fixed(self, length: int) -> Mask:
+        return Not(self.mask.fixed(length))
 
     def __repr__(self) -> str:
         return f"~{_grouped(self.mask, Not)}"

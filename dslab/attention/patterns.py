@@ -14,6 +14,8 @@ from torch import Tensor
 
 from dslab.attention.masks import Mask, three_valued
 
+FEW_RUNS = 64  # runs of neighbouring global tokens that are compared one by one
+
 
 @dataclass(frozen=True, repr=False)
 class Causal(Mask):
@@ -69,10 +71,10 @@ class GlobalTokens(Mask):
     strict: bool = True
 
     def allowed(self, q_pos: Tensor, k_pos: Tensor) -> Tensor:
-        columns = self._count(k_pos, k_pos) > 0
+        columns = self._names(k_pos)
         if not self.rows:
             return columns & torch.ones_like(q_pos, dtype=torch.bool)
-        return columns | (self._count(q_pos, q_pos) > 0)
+        return columns | self._names(q_pos)
 
     def classify(self, q_first: Tensor, q_last: Tensor, k_first: Tensor, k_last: Tensor) -> Tensor:
         columns = self._states(k_first, k_last)
@@ -88,6 +90,17 @@ class GlobalTokens(Mask):
 
     def lenient(self) -> Mask:
         return GlobalTokens(self.indices, self.rows, strict=False)
+
+    def _names(self, position: Tensor) -> Tensor:
+        """Whether each position is one of the named tokens. Comparisons, where a few runs hold all of them:
+        FlexAttention compiles these into its kernel, and cannot compile a search."""
+        starts = [i for i in self.indices if i - 1 not in self.indices]
+        if len(starts) > FEW_RUNS:
+            return self._count(position, position) > 0
+        named = torch.zeros_like(position, dtype=torch.bool)
+        for start, end in zip(starts, (i for i in self.indices if i + 1 not in self.indices), strict=True):
+            named = named | ((position >= start) & (position <= end))
+        return named
 
     def _count(self, first: Tensor, last: Tensor) -> Tensor:
         """How many of the named tokens lie in [first, last]."""

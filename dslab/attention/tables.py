@@ -113,6 +113,9 @@ class RandomBlocks(Mask):
     def classify(self, q_first: Tensor, q_last: Tensor, k_first: Tensor, k_last: Tensor) -> Tensor:
         return self._blocks_until(q_last).classify(q_first, q_last, k_first, k_last)
 
+    def fixed(self, length: int) -> Mask:
+        return self._blocks_until(torch.tensor(max(length, 1) - 1))
+
     def _blocks_until(self, q_pos: Tensor) -> Blocks:
         needed = (int(q_pos.max()) if q_pos.numel() else 0) // RANDOM_BLOCK + 1
         # Rounded up, so that a growing cache asks for few different tables; rows never depend on the size.
