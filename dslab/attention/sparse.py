@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -117,7 +118,12 @@ def _flex(q: Tensor, k: Tensor, v: Tensor, mask: Mask, *, scale: float | None, k
     return flex_sparse_attention(q, k, v, mask, scale=scale, key_padding=key_padding)
 
 
-_BACKENDS: dict[str, Callable[..., Tensor]] = {"sparse": _sparse, "dense": _dense, "flex": _flex, "reference": reference_attention}
+_BACKENDS: dict[str, Callable[..., Tensor]] = {
+    "sparse": _sparse,
+    "dense": _dense,
+    "flex": _flex,
+    "reference": reference_attention,
+}
 
 
 def _check_inputs(q: Tensor, k: Tensor, v: Tensor, mask: Mask, key_padding: Tensor | None, backend: str) -> None:
