@@ -35,7 +35,7 @@ def curves(
     ylim: tuple[float, float] | None = None,
     line_at: float | None = None,
 ) -> Figure:
-    """One line a series over common x (a shorter series stops earlier), named at the right; `line_at` draws a reference line across."""
+    """One line a series over common x (a shorter one stops earlier), named at the right; `line_at`: a level to compare with."""
     import matplotlib.pyplot as plt
     from matplotlib.ticker import PercentFormatter
 
