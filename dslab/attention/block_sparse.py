@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dslab.attention.chunks import chunks
+from dslab.attention.chunks import BACKWARD_BYTES, FORWARD_BYTES, chunks
 from dslab.attention.kernels import attend, attend_backward
 from dslab.attention.plan import Plan
 
@@ -46,18 +46,20 @@ class _BlockSparse(torch.autograd.Function):
         b = plan.block
         queries = _stack_heads(q, k.shape[1], b)
         keys, values = _in_blocks(k, b), _in_blocks(v, b)
-        out = torch.zeros_like(queries)
-        lse = queries.new_full(queries.shape[:-1], float("-inf"), dtype=torch.promote_types(q.dtype, torch.float32))
-        is_begun = [False] * queries.shape[1]
-        for chunk in chunks(plan, queries, key_padding):
+        out = torch.empty_like(queries)
+        lse = queries.new_empty(queries.shape[:-1], dtype=torch.promote_types(q.dtype, torch.float32))
+        unseen = set(range(queries.shape[1]))
+        for chunk in chunks(plan, queries, key_padding, FORWARD_BYTES):
+            part, part_lse = attend(chunk.fold(queries), chunk.take(keys), chunk.take(values), chunk.bias, scale)
             rows = chunk.rows
-            part, part_lse = attend(queries[:, rows], chunk.take(keys), chunk.take(values), chunk.bias, scale)
-            if any(is_begun[i] for i in chunk.q_blocks):
-                _merge(out, lse, rows, part, part_lse)
-            else:
+            part, part_lse = part.reshape(out[:, rows].shape), part_lse.reshape(lse[:, rows].shape)
+            if unseen.issuperset(chunk.q_blocks):
                 out[:, rows], lse[:, rows] = part, part_lse
-            for i in chunk.q_blocks:
-                is_begun[i] = True
+            else:
+                _clear(out, lse, unseen.intersection(chunk.q_blocks))
+                _merge(out, lse, rows, part, part_lse)
+            unseen.difference_update(chunk.q_blocks)
+        _clear(out, lse, unseen)
         lse.masked_fill_(lse == float("-inf"), 0.0)  # exp(-inf - 0) is the weight of a masked key, exp(-inf + inf) NaN
         ctx.save_for_backward(queries, keys, values, out, lse, key_padding)
         ctx.plan, ctx.scale, ctx.q_shape, ctx.k_shape = plan, scale, q.shape, k.shape
@@ -72,24 +74,30 @@ class _BlockSparse(torch.autograd.Function):
         # Half precision would lose what many query blocks add to the same key.
         wide = torch.promote_types(keys.dtype, torch.float32)
         d_queries, d_keys, d_values = (torch.zeros_like(x, dtype=wide) for x in (queries, keys, values))
-        for chunk in chunks(plan, queries, key_padding):
-            rows = chunk.rows
+        for chunk in chunks(plan, queries, key_padding, BACKWARD_BYTES):
             dq, dk, dv = attend_backward(
-                grads[:, rows],
-                queries[:, rows],
+                chunk.fold(grads),
+                chunk.fold(queries),
                 chunk.take(keys),
                 chunk.take(values),
-                out[:, rows],
-                lse[:, rows],
+                chunk.fold(out),
+                chunk.fold(lse[..., None])[..., 0],
                 chunk.bias,
                 scale,
             )
-            d_queries[:, rows] += dq
+            d_queries[:, chunk.rows] += dq.reshape(queries[:, chunk.rows].shape)
             chunk.give_back(d_keys, dk)
             chunk.give_back(d_values, dv)
         dtype = queries.dtype
         d_k, d_v = (_out_of_blocks(x.to(dtype), ctx.k_shape) for x in (d_keys, d_values))
         return _unstack_heads(d_queries.to(dtype), ctx.q_shape, plan.block), d_k, d_v, None, None, None
+
+
+def _clear(out: Tensor, lse: Tensor, q_blocks: set[int]) -> None:
+    """Query blocks that have seen no key yet."""
+    if q_blocks:
+        out[:, sorted(q_blocks)] = 0.0
+        lse[:, sorted(q_blocks)] = float("-inf")
 
 
 def _merge(out: Tensor, lse: Tensor, rows: slice | Tensor, part: Tensor, part_lse: Tensor) -> None:

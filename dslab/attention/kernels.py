@@ -1,7 +1,7 @@
 """The one place that touches PyTorch's private CPU flash-attention operators, and what stands in where they are gone.
 
 Both ways take small batches of dense attention, (N, n, M, D) queries against (N, n, S, D) keys with an additive bias
-(1 or N, 1 or n, M, S), and give the output together with the log-sum-exp of each row, which the backward pass needs.
+that broadcasts to (N, n, M, S). They give the output and the log-sum-exp of each row, which the backward pass needs.
 """
 
 from __future__ import annotations
@@ -63,5 +63,5 @@ def _scores(q: Tensor, k: Tensor, bias: Tensor | None, scale: float) -> Tensor:
 
 
 def _spread(bias: Tensor | None, q: Tensor) -> Tensor | None:
-    """The bias with the batch sizes of q, as a view: the operator does not broadcast by itself."""
-    return None if bias is None else bias.expand(*q.shape[:2], -1, -1)
+    """The bias with the sizes of q, as a view: the operator does not broadcast by itself."""
+    return None if bias is None else bias.expand(*q.shape[:3], -1)

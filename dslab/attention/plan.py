@@ -34,7 +34,12 @@ class Strip:
     count: int
     width: int
     step: int  # 1: along the diagonal, 0: the same columns for all
-    allowed: Tensor | None  # (1 or count, b, width·b) bool; None where every pair is allowed
+    allowed: Tensor | None  # (1 or count, 1 or b, width·b) bool; None where every pair is allowed
+
+    @property
+    def is_same_for_all(self) -> bool:
+        """Whether every query of the strip sees the same keys."""
+        return self.step == 0 and (self.allowed is None or self.allowed.shape[:2] == (1, 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +48,7 @@ class Gather:
 
     q_blocks: Tensor  # (n,) rising
     k_blocks: Tensor  # (n, width) rising in each row
-    allowed: Tensor | None  # (1 or n, b, width·b) bool; None where every pair is allowed
+    allowed: Tensor | None  # (1 or n, 1 or b, width·b) bool; None where every pair is allowed
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,9 +173,9 @@ class _Grid:
     device: torch.device
 
     def look(self, q_blocks: Tensor, k_blocks: Tensor) -> Tensor | None:
-        """(1 or n, b, width·b) allowed pairs of query block i with key blocks k_blocks[i]; None where all are.
+        """(1 or n, 1 or b, width·b) allowed pairs of query block i with key blocks k_blocks[i]; None where all are.
 
-        Columns of blocks that are FULL everywhere are not looked into, and equal masks are kept once.
+        Columns of blocks that are FULL everywhere are not looked into; equal masks and equal rows are kept once.
         """
         b, (n, width) = self.block, k_blocks.shape
         partial = self.states[q_blocks[:, None], k_blocks] == PARTIAL
@@ -191,6 +196,8 @@ class _Grid:
         kept = seen[0][:1] if is_same else torch.cat(seen)
         if bool(kept.all()):
             return None
-        allowed = torch.ones(kept.shape[0], b, width, b, dtype=torch.bool)
-        allowed[:, :, looked] = kept.view(-1, b, looked.numel(), b)
-        return allowed.view(-1, b, width * b).to(self.device)
+        if bool((kept == kept[:, :1]).all()):
+            kept = kept[:, :1]
+        allowed = torch.ones(*kept.shape[:2], width, b, dtype=torch.bool)
+        allowed[:, :, looked] = kept.unflatten(2, (-1, b))
+        return allowed.flatten(2).to(self.device)

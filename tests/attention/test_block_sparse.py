@@ -248,11 +248,25 @@ def test_inputs_need_not_be_contiguous() -> None:
     assert_same(got, run(reference_attention, q, k, v, LONGFORMER))
 
 
+@pytest.mark.parametrize("threads", [1, 16])
+def test_threads_do_not_change_the_result(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With fewer heads than threads the shared columns are not folded into one batch."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    q, k, v = make(H=4, Hkv=2, Lq=600, Lk=600)
+    padding = torch.ones(1, 600, dtype=torch.bool)
+    padding[:, 1:7] = False
+    for mask in (LONGFORMER, causal() & (local_window(70) | global_tokens(64))):
+        for given in (None, padding):
+            got = run(sparse_attention, q, k, v, mask, key_padding=given, backend="sparse")
+            assert_same(got, run(reference_attention, q, k, v, mask, key_padding=given))
+
+
 def test_chunks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     q, k, v = make(B=2, H=4, Hkv=2, Lq=1000, Lk=1000)
     mask = LONGFORMER | random_blocks(1)
     want = run(sparse_attention, q, k, v, mask, backend="sparse")
-    monkeypatch.setattr("dslab.attention.chunks.CHUNK_BYTES", 1)  # one query block at a time
+    for name in ("FORWARD_BYTES", "BACKWARD_BYTES"):
+        monkeypatch.setattr(f"dslab.attention.block_sparse.{name}", 1)  # one query block at a time
     assert_same(run(sparse_attention, q, k, v, mask, backend="sparse"), want)
 
 

@@ -38,7 +38,7 @@ def covered(plan: Plan) -> torch.Tensor:
         for row, (q, keys) in enumerate(zip(q_blocks.tolist(), k_blocks.tolist(), strict=True)):
             allowed = torch.ones(b, len(keys) * b, dtype=torch.bool)
             if part.allowed is not None:
-                allowed = part.allowed[0 if part.allowed.shape[0] == 1 else row]
+                allowed = part.allowed[0 if part.allowed.shape[0] == 1 else row].expand(b, -1)
             for column, key in enumerate(keys):
                 seen[q * b : (q + 1) * b, key * b : (key + 1) * b] += allowed[:, column * b : (column + 1) * b]
     assert not seen[:, plan.Lk :].any(), "keys beyond the end are computed"
