@@ -35,9 +35,12 @@ def curves(
     ylim: tuple[float, float] | None = None,
     line_at: float | None = None,
 ) -> Figure:
-    """One line a series over common x (a shorter one stops earlier), named at the right; `line_at`: a level to compare with."""
+    """One line a series over common x, named at its end (a shorter series stops earlier).
+
+    line_at: a level to compare with, drawn across.
+    """
     import matplotlib.pyplot as plt
-    from matplotlib.ticker import PercentFormatter
+    from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter, StrMethodFormatter
 
     fig, ax = plt.subplots()
     for (name, values), color, marker in zip(series.items(), _ORDER, _MARKERS, strict=False):
@@ -50,14 +53,23 @@ def curves(
     if logx:
         ax.set_xticks(list(x), [f"{value:,}" for value in x])
         ax.minorticks_off()
+    if logy:
+        ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        ax.yaxis.set_minor_formatter(NullFormatter())
     if percent:
         ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    _name_ends(ax, x[-1], {name: values[-1] for name, values in series.items()}, logy)
+    for line, values in zip(ax.get_lines(), series.values(), strict=False):
+        if len(values) < len(x):
+            end = (x[len(values) - 1], values[-1])
+            place = {"textcoords": "offset points", "xytext": (8, 0), "va": "center", "fontsize": 9}
+            ax.annotate(str(line.get_label()), end, color=line.get_color(), **place)  # type: ignore[arg-type]
+    _name_ends(ax, {name: values[-1] for name, values in series.items() if len(values) == len(x)}, logy)
     return fig
 
 
-def _name_ends(ax: Axes, x_end: float, ends: Mapping[str, float], logy: bool) -> None:
-    """Write each curve's name right of the plot, at its end, pushed apart where two would overlap."""
+def _name_ends(ax: Axes, ends: Mapping[str, float], logy: bool) -> None:
+    """Write each curve's name right of the plot, at its height, pushed apart where two would overlap."""
     low, high = ax.get_ylim()
     place: Callable[[float], float] = (
         (lambda y: float(np.log(y / low) / np.log(high / low))) if logy else (lambda y: (y - low) / (high - low))

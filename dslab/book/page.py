@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import dslab
 from dslab.book import cards, checks, claims, explore, figures, machine, specification, text
-from dslab.book.display import history, show
+from dslab.book.display import history, shell, show
 from dslab.book.errors import ClaimFailed, PageError
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ class Page:
         self._device = machine.resolve_device(values["device"], use_torch)
         threads = machine.set_threads(use_torch)
         machine.set_seed(self._seed, use_torch)
+        machine.give_back_memory_after_cells(shell())
         figures.style()
         self._show_environment(threads)
 
