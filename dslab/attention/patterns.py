@@ -94,11 +94,13 @@ class GlobalTokens(Mask):
     def _names(self, position: Tensor) -> Tensor:
         """Whether each position is one of the named tokens. Comparisons, where a few runs hold all of them:
         FlexAttention compiles these into its kernel, and cannot compile a search."""
-        starts = [i for i in self.indices if i - 1 not in self.indices]
+        last = len(self.indices) - 1
+        starts = [t for i, t in enumerate(self.indices) if i == 0 or self.indices[i - 1] != t - 1]
         if len(starts) > FEW_RUNS:
             return self._count(position, position) > 0
+        ends = [t for i, t in enumerate(self.indices) if i == last or self.indices[i + 1] != t + 1]
         named = torch.zeros_like(position, dtype=torch.bool)
-        for start, end in zip(starts, (i for i in self.indices if i + 1 not in self.indices), strict=True):
+        for start, end in zip(starts, ends, strict=True):
             named = named | ((position >= start) & (position <= end))
         return named
 

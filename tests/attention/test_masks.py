@@ -70,6 +70,11 @@ def test_a_global_row_sees_everything_and_a_column_is_seen_by_all() -> None:
     assert global_tokens([3], rows=True).dense(6)[3].all()
 
 
+def test_many_scattered_global_tokens_are_searched_for() -> None:
+    tokens = range(0, 300, 2)
+    assert global_tokens(tokens).dense(1, 300)[0].nonzero()[:, 0].tolist() == list(tokens)
+
+
 def test_random_blocks_do_not_depend_on_the_length() -> None:
     mask = random_blocks(2, seed=3)
     long = mask.dense(640)
