@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from dslab import paths
-from dslab.runner import execute, normalize, parameters, report, results, selection
+from dslab.runner import execute, normalize, parameters, pictures, report, results, selection
 from dslab.runner.display import Follow
 from dslab.runner.run import DEFAULT_TIMEOUT
 
@@ -82,6 +82,9 @@ def _finish(notebook: Path, outcome: execute.Outcome, check: bool, console: Cons
     if changed:
         normalize.write_text(notebook, text)
     console.print(f"{notebook.name}: {'saved' if changed else 'unchanged'}")
+    if notebook in selection.collection():
+        for picture in pictures.refresh(notebook, fresh):
+            console.print(f"{picture}: saved")
     return []
 
 
