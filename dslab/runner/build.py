@@ -54,6 +54,8 @@ def build(names: Sequence[str] = (), *, check: bool = False, jobs: int = 1, time
         said: list[str] = []
         for notebook, outcome in zip(notebooks, outcomes, strict=True):
             said += _finish(notebook, outcome, check, console)
+    if not check and not said and not interrupted:
+        _refresh_readme()
     for line in said:
         console.print(escape(line), soft_wrap=True)
     return 130 if interrupted else int(bool(said))
@@ -128,6 +130,15 @@ def badges(name: str) -> str:
         f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({colab})\n"
         f"[![Open in Binder](https://mybinder.org/badge_logo.svg)]({binder})"
     )
+
+
+def _refresh_readme() -> None:
+    """Fill README's badge region, if it has one: its badges open the first notebook with something to run."""
+    root = paths.checkout()
+    if root and BADGES[0] in (text := (root / "README.md").read_text(encoding="utf-8")):
+        fresh = with_badges(text, badges("01_sparse_attention.ipynb"))
+        if fresh != text:
+            normalize.write_text(root / "README.md", fresh)
 
 
 def with_badges(text: str, lines: str) -> str:

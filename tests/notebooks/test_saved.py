@@ -137,3 +137,8 @@ def test_no_installation_of_another_project() -> None:
 def test_notebook_metadata_is_fixed() -> None:
     kernels = {json.dumps(read(path).metadata["kernelspec"], sort_keys=True) for path in NOTEBOOKS}
     assert len(kernels) == 1
+
+
+def test_readme_badges_follow_the_repository() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert f"mybinder.org/v2/gh/{REPOSITORY.removeprefix('https://github.com/')}/" in text, "run `dslab build`"
