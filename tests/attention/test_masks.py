@@ -80,6 +80,8 @@ def test_random_blocks_do_not_depend_on_the_length() -> None:
     long = mask.dense(640)
     assert torch.equal(mask.dense(200), long[:200, :200])
     assert torch.equal(mask.dense(1, 640, 639), long[639:])
+    far = mask.allowed(torch.tensor([[130], [5000]]), torch.arange(640))  # asked beside a far later query
+    assert torch.equal(far[0], long[130])
     counts = long[::64, ::64].sum(1)
     assert counts.tolist() == [min(2, i + 1) for i in range(10)]
     assert not torch.equal(long, random_blocks(2, seed=4).dense(640))
@@ -227,8 +229,8 @@ def test_classes_never_lie(mask: Mask, rows: int, q_first: int, columns: int, k_
 def test_basic_classes_are_exact(mask: Mask) -> None:
     """A conservative rule would be sound and useless: these must tell EMPTY and FULL wherever they hold."""
     dense = mask.dense(24)
-    for q0 in range(0, 24, 3):
-        for k0 in range(0, 24, 3):
+    for q0 in range(0, 21, 3):
+        for k0 in range(21):
             for size in (1, 3):
                 truth = dense[q0 : q0 + size, k0 : k0 + size]
                 want = 2 if truth.all() else int(truth.any())
