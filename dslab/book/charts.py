@@ -62,7 +62,7 @@ def curves(
     for line, values in zip(ax.get_lines(), series.values(), strict=False):
         if len(values) < len(x):
             end = (x[len(values) - 1], values[-1])
-            place = {"textcoords": "offset points", "xytext": (8, 0), "va": "center", "fontsize": 9}
+            place = {"textcoords": "offset points", "xytext": (-9, 3), "ha": "right", "va": "bottom", "fontsize": 9}
             ax.annotate(str(line.get_label()), end, color=line.get_color(), **place)  # type: ignore[arg-type]
     _name_ends(ax, {name: values[-1] for name, values in series.items() if len(values) == len(x)}, logy)
     return fig
