@@ -232,7 +232,7 @@ def show() -> None:
 
 
 def main() -> int:
-    """For the set-up, where the `dslab` command cannot be imported: print, and 1 if there is a fault."""
+    """`dslab doctor`, also where the command line cannot be imported: print, and 1 if there is a fault."""
     findings = diagnose()
     print(Report(findings))
     return int(any(not finding.ok for finding in findings))
