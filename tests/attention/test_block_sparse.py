@@ -164,7 +164,7 @@ def test_rows_that_see_nothing_are_zero_with_zero_gradients(mask: Mask, backend:
 @pytest.mark.parametrize("backend", ["sparse", "dense"])
 @pytest.mark.parametrize("mask", [LONGFORMER, local_window(33)], ids=repr)
 def test_key_padding(mask: Mask, backend: str) -> None:
-    q, k, v = make(B=3, H=4, Hkv=2, Lq=700, Lk=760)
+    q, k, v = make(B=3, H=4, Hkv=2, Lq=700, Lk=760, dtype=torch.float64)
     padding = torch.ones(3, 760, dtype=torch.bool)
     padding[0, :500] = False  # left: many rows see nothing, in the window or among the global columns
     padding[1, 330:] = False  # right
