@@ -135,10 +135,12 @@ def badges(name: str) -> str:
 def _refresh_readme() -> None:
     """Fill README's badge region, if it has one: its badges open the first notebook with something to run."""
     root = paths.checkout()
-    if root and BADGES[0] in (text := (root / "README.md").read_text(encoding="utf-8")):
-        fresh = with_badges(text, badges("01_sparse_attention.ipynb"))
-        if fresh != text:
-            normalize.write_text(root / "README.md", fresh)
+    if root is None or not (root / "README.md").is_file():
+        return
+    text = (root / "README.md").read_text(encoding="utf-8")
+    fresh = with_badges(text, badges("01_sparse_attention.ipynb")) if BADGES[0] in text else text
+    if fresh != text:
+        normalize.write_text(root / "README.md", fresh)
 
 
 def with_badges(text: str, lines: str) -> str:
