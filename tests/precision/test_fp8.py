@@ -98,6 +98,15 @@ def test_equals_the_deepseek_cast_bit_by_bit(scheme, tile, source, dtype, shape)
     assert torch.equal(bits(ours), codes)
 
 
+@pytest.mark.parametrize(("scheme", "tile"), [("1x128", (1, 128)), ("128x128", (128, 128))])
+@pytest.mark.parametrize("size", [0.0, 1e-11, 1e-8, 2e-5])
+def test_equals_the_deepseek_cast_where_every_tile_is_below_the_floor(scheme, tile, size):
+    x = torch.randn(130, 140) * size
+    codes, scales = deepseek_cast(x, tile)
+    assert torch.equal(quantize(x, scheme).scales, scales)
+    assert torch.equal(bits(quantize(x, scheme)), codes)
+
+
 @pytest.mark.parametrize("source", DTYPES)
 @pytest.mark.parametrize("dtype", [E4M3, E5M2])
 @pytest.mark.parametrize("scheme", ["tensor", "row", "mx32"])
@@ -234,8 +243,9 @@ def test_propagated_values_leave_their_neighbours_alone(scheme, dtype):
 
 
 def test_dequantize_rounds_once():
-    q = Quantized(torch.tensor([[1.125, -3.25]]).to(E4M3), torch.tensor([[1 / 3]]), "row")
-    exact = torch.tensor([[1.125, -3.25]], dtype=torch.float64) * torch.tensor(1 / 3, dtype=torch.float32).double()
+    q = Quantized(torch.randn(9, 200).to(E4M3), torch.rand(9, 2), "1x128")
+    scales = torch.cat([q.scales[:, :1].expand(9, 128), q.scales[:, 1:].expand(9, 72)], dim=1).double()
+    exact = q.codes.double() * scales
     assert torch.equal(q.dequantize(torch.float64), exact)
     assert torch.equal(q.dequantize(), exact.float())
     assert torch.equal(q.dequantize(torch.bfloat16), exact.float().bfloat16())
