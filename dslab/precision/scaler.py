@@ -27,6 +27,11 @@ from torch.optim import Optimizer
 
 from dslab.precision.scaler_state import ScalerState, require
 
+NOTHING_CHECKED = (
+    "No inf checks were recorded for this optimizer: none of its parameters had a gradient when they were looked for. "
+    "Call scale(loss).backward() first."
+)
+
 
 def unscale_and_check_(grad: Tensor, inv_scale: Tensor, found_inf: Tensor) -> None:
     """Divide a gradient by the scale, in place, and note whether it held an inf or a NaN.
@@ -167,8 +172,7 @@ class GradScaler(ScalerState):
         else:
             if state["stage"] is OptState.READY:
                 self.unscale_(optimizer)
-            text = "No inf checks were recorded for this optimizer. None of its parameters has a gradient."
-            require(bool(state["found_inf_per_device"]), text + " Call scale(loss).backward() first.")
+            require(bool(state["found_inf_per_device"]), NOTHING_CHECKED)
             result = self._maybe_opt_step(optimizer, state, *args, **kwargs)
         state["stage"] = OptState.STEPPED
         return result
@@ -215,7 +219,9 @@ class GradScaler(ScalerState):
         scale, _ = self._check_scale_growth_tracker("step")
         found_inf = torch.zeros_like(scale)
         ready = state["stage"] is OptState.READY
-        for found in (self._check_inf_per_device(optimizer) if ready else state["found_inf_per_device"]).values():
+        checked = self._check_inf_per_device(optimizer) if ready else state["found_inf_per_device"]
+        require(ready or bool(checked), NOTHING_CHECKED)  # unscaled before there were gradients: these are still scaled
+        for found in checked.values():
             found_inf += found.to(scale.device, non_blocking=True)
         own = getattr(optimizer, "grad_scale", None)  # a factor of the optimizer's own is multiplied in
         optimizer.grad_scale = own if not ready else scale if own is None else scale * own
