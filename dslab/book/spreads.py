@@ -1,0 +1,134 @@
+"""Charts of how numbers are spread: ranges on a logarithmic line, histograms by power of two, dots for repeated runs.
+
+Each returns a matplotlib Figure for `page.figure`, in the house style; what differs in meaning differs in more than colour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dslab.book.figures import COLORS, SIZE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# What becomes of a number, from the left of a histogram to its right: colour and hatching.
+FATES = {
+    "becomes zero": (COLORS["vermillion"], "////"),
+    "loses digits": (COLORS["sky"], ""),
+    "kept": (COLORS["blue"], ""),
+    "becomes infinite": (COLORS["black"], "xxxx"),
+}
+
+
+def spans(rows: Mapping[str, Mapping[str, tuple[float, float]]], *, xlabel: str, marks: Mapping[str, float]) -> Figure:
+    """Horizontal ranges on a log10 axis: name of a row -> name of a part -> (low, high). Parts fade from first to last.
+
+    marks: name -> where a dashed line crosses all rows.
+    """
+    import matplotlib.pyplot as plt
+
+    fig, ax = plt.subplots(figsize=(SIZE[0], 0.9 + 0.42 * len(rows)))
+    shades = [COLORS["blue"], COLORS["sky"], "#CCCCCC"]
+    for y, parts in enumerate(rows.values()):
+        for shade, (part, (low, high)) in zip(shades, parts.items(), strict=False):
+            label = part if y == 0 else None
+            ax.barh(y, np.log10(high / low), left=np.log10(low), height=0.55, color=shade, label=label)
+    for name, at in marks.items():
+        ax.axvline(np.log10(at), color="#666666", linewidth=0.9, linestyle="--")
+        ax.annotate(name, (np.log10(at), -0.55), fontsize=9, ha="center", va="bottom", annotation_clip=False)
+    ax.set_yticks(range(len(rows)), list(rows))
+    ax.set_ylim(len(rows) - 0.5, -0.5)
+    ticks = np.arange(-40, 41, 10)
+    ax.set_xticks(ticks, [f"$10^{{{tick}}}$" for tick in ticks])
+    ax.grid(visible=False, axis="y")
+    ax.set(xlabel=xlabel, ylabel=" ")
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.3 - 0.12 * (5 / len(rows))), ncols=3)
+    return fig
+
+
+def binades(
+    shares: Mapping[int, float],
+    *,
+    zero_below: float,
+    normal_from: float,
+    infinite_from: float,
+    xlabel: str,
+    window: tuple[int, int] = (-44, 20),
+    ax: Axes | None = None,
+) -> Figure:
+    """Bars over powers of two (exponent -> share of the numbers), coloured by what a format makes of them.
+
+    A binade e holds 2^e up to 2^(e+1). zero_below, normal_from, infinite_from: exponents where one fate ends and the
+    next begins; window: exponents drawn (what lies outside is summed into the outermost bar).
+    """
+    import matplotlib.pyplot as plt
+    from matplotlib.ticker import PercentFormatter
+
+    if ax is None:
+        _, ax = plt.subplots()
+    low, high = window
+    gathered: dict[int, float] = {}
+    for exponent, share in shares.items():
+        place = min(max(exponent, low), high)
+        gathered[place] = gathered.get(place, 0.0) + share
+    totals = dict.fromkeys(FATES, 0.0)
+    for exponent, share in shares.items():
+        totals[_fate(exponent, zero_below, normal_from, infinite_from)] += share
+    for fate, (color, hatch) in FATES.items():
+        mine = {e: s for e, s in gathered.items() if _fate(e, zero_below, normal_from, infinite_from) == fate}
+        ax.bar(
+            list(mine), list(mine.values()), width=0.86, color=color, hatch=hatch, edgecolor="white", linewidth=0.3,
+            label=f"{fate}: {totals[fate]:.1%}",
+        )  # fmt: skip
+    for edge in (zero_below, infinite_from):
+        ax.axvline(edge - 0.5, color="#666666", linewidth=0.9, linestyle="--")
+    ticks = range(-40, 21, 10)
+    ax.set_xticks(list(ticks), [f"$2^{{{tick}}}$" for tick in ticks])
+    ax.set(xlim=(low - 1, high + 1), xlabel=xlabel, ylabel="share of gradient entries")
+    ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    ax.legend(loc="upper right")
+    return ax.figure  # type: ignore[return-value]
+
+
+def _fate(exponent: float, zero_below: float, normal_from: float, infinite_from: float) -> str:
+    names = list(FATES)
+    return names[sum(exponent >= edge for edge in (zero_below, normal_from, infinite_from))]
+
+
+def dots(
+    groups: Mapping[str, Sequence[float]], *, xlabel: str, line_at: float, band: tuple[float, float] | None = None,
+    show: str = "{:+.1%}",
+) -> Figure:  # fmt: skip
+    """One row a group: a dot a repetition, a tick at their mean, the mean written beside it.
+
+    line_at: the value to compare with; band: a range shaded around it.
+    """
+    import matplotlib.pyplot as plt
+    from matplotlib.ticker import PercentFormatter
+
+    fig, ax = plt.subplots(figsize=(SIZE[0], 1.0 + 0.42 * len(groups)))
+    if band:
+        ax.axvspan(*band, color="#DDDDDD", zorder=0)
+    ax.axvline(line_at, color="#666666", linewidth=0.9, linestyle="--")
+    for y, values in enumerate(groups.values()):
+        mean = float(np.mean(values))
+        ax.plot(list(values), [y] * len(values), "o", color=COLORS["blue"], markersize=6, alpha=0.75)
+        ax.plot([mean], [y], "|", color=COLORS["vermillion"], markersize=18, markeredgewidth=2.2)
+        ax.annotate(show.format(mean), (1.02, y), xycoords=("axes fraction", "data"), va="center", fontsize=9)
+    ax.set_yticks(range(len(groups)), list(groups))
+    ax.set_ylim(len(groups) - 0.5, -0.5)
+    ax.grid(visible=False, axis="y")
+    ax.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    ax.set(xlabel=xlabel, ylabel=" ")
+    return fig
+
+
+def trace(ax: Axes, values: Sequence[float], events: Sequence[int], **style: Any) -> None:
+    """A step curve of one value a step, with a cross wherever an event fell."""
+    ax.step(range(len(values)), list(values), where="post", **style)
+    ax.plot(list(events), [values[step] for step in events], "X", color=COLORS["vermillion"], markersize=8, linestyle="")
