@@ -98,7 +98,8 @@ def fp8_matmul(
     partial = torch.zeros_like(total, dtype=work)
     for start in range(0, K, step):
         end = min(start + step, K)
-        products = x[:, start:end] @ y[start:end]
+        with torch.autocast(x.device.type, enabled=False):  # which would round the sums to 16 bits
+            products = x[:, start:end] @ y[start:end]
         tile = start // width if width else 0
         scale = _scale_of_tile(a, tile) * _scale_of_tile(b, tile).T  # in fp64: in fp32 the product may leave the range
         partial += (products * scale).to(work) if is_scaled_inside else products
