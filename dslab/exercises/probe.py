@@ -56,6 +56,19 @@ def as_integer(value: Any) -> int | None:
     return int(value) if isinstance(value, Integral) and not isinstance(value, bool) else None
 
 
+def as_bool(value: Any) -> bool | None:
+    """The bool in a Python or numpy bool, or in a bool tensor without dimensions; None for anything else.
+
+    >>> as_bool(True), as_bool(torch.tensor(False)), as_bool(1), as_bool("yes")
+    (True, False, None, None)
+    """
+    if isinstance(value, Tensor):
+        value = None if value.ndim or value.is_meta or value.is_sparse else value.item()
+    elif isinstance(value, np.ndarray):
+        value = value.item() if value.ndim == 0 else None
+    return bool(value) if isinstance(value, bool | np.bool_) else None
+
+
 def describe(value: Any) -> str:
     """What came, in words.
 

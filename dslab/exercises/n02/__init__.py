@@ -1,0 +1,5 @@
+"""Exercises of notebook 02: `from dslab.exercises import n02 as exercises`, then `exercises.lost` and so on."""
+
+from dslab.exercises.n02.lost import exercise as lost
+
+__all__ = ["lost"]

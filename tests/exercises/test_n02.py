@@ -1,0 +1,205 @@
+"""Notebook 02's checkers against plausible wrong answers: each rejected with its own diagnosis, right ones accepted."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import time
+
+import numpy as np
+import pytest
+import torch
+from exercise_harness import hold
+
+from dslab.book import checks
+from dslab.exercises import n02
+
+INF = float("inf")
+NAMES = tuple(n02.__all__)
+SPACE = {"torch": torch, "np": np, "math": math, "F": torch.nn.functional}
+
+RIGHT: dict[str, dict] = {}
+WRONG: dict[str, dict] = {}  # each with a diagnosis of its own
+ALSO: dict[str, dict] = {}  # the same mistakes made another way
+
+
+# ---------------------------------------------------------------- lost
+
+
+def zero(x):
+    return x.half() == 0
+
+
+def lost_by(is_lost, scaled=torch.mul):
+    """The share with another idea of what is lost."""
+
+    def answer(g, s):
+        alive = g != 0
+        return ((is_lost(scaled(g, s)) & alive).sum() / alive.sum()).item() if alive.any() else 0.0
+
+    return answer
+
+
+right_lost = lost_by(zero)
+
+
+def lost_by_threshold(g, s):
+    alive = g[g != 0].double().abs() * s
+    return float((alive <= 2**-25).double().mean()) if len(alive) else 0.0
+
+
+def lost_by_loop(g, s):
+    gone = alive = 0
+    for value in g.flatten():
+        if value != 0:
+            alive += 1
+            gone += (value * s).to(torch.float16).item() == 0
+    return gone / max(alive, 1)
+
+
+def lost_in_numpy(g, s):
+    g = g.numpy()
+    with np.errstate(over="ignore"):
+        stored = (g * np.float32(s)).astype(np.float16)
+    return np.mean(stored[g != 0] == 0) if g.any() else 0
+
+
+def lost_as_tensor(g, s):
+    alive = g != 0
+    return (zero(g * s) & alive).sum() / alive.sum().clamp(min=1)
+
+
+def lost_by_difference(g, s):
+    before, after = torch.count_nonzero(g).item(), torch.count_nonzero((g * s).half()).item()
+    return (before - after) / before if before else 0.0
+
+
+def lost_in_place(g, s):
+    g *= s
+    return right_lost(g, 1)
+
+
+RIGHT["lost"] = {
+    "cast": right_lost,
+    "threshold": lost_by_threshold,
+    "loop": lost_by_loop,
+    "numpy": lost_in_numpy,
+    "0-dim tensor": lost_as_tensor,
+    "difference of counts": lost_by_difference,
+}
+WRONG["lost"] = {
+    "all entries": (lambda g, s: (zero(g * s) & (g != 0)).float().mean().item(), "divide by the number of all"),
+    "zeros before": (lambda g, s: zero(g * s).float().mean().item(), "zero before. They had nothing"),
+    "smallest normal": (lost_by(lambda x: x.abs() < torch.finfo(torch.float16).tiny), "smallest normal number"),
+    "smallest": (lost_by(lambda x: x.abs() < 2**-24), "storing rounds to the nearest"),
+    "up to smallest": (lost_by(lambda x: x.abs() <= 2**-24), "You call 2**-24 lost"),
+    "tie": (lost_by(lambda x: x.abs() < 2**-25), "You keep 2**-25"),
+    "epsilon": (lost_by(lambda x: x.abs() < torch.finfo(torch.float16).eps), "torch.finfo(torch.float16).eps"),
+    "1e-7": (lost_by(lambda x: x.abs() < 1e-7), "near the edge and not on it"),
+    "sign": (lost_by(lambda x: x < 2**-24), "forget the sign"),
+    "divided": (lost_by(zero, torch.div), "You divide by the scale"),
+    "unscaled": (lost_by(zero, lambda g, s: g), "no effect"),
+    "cast first": (lost_by(zero, lambda g, s: g.half() * s), "store in fp16 first"),
+    "scale in fp16": (lost_by(zero, lambda g, s: g.half() * torch.tensor([s]).half()), "infinite there"),
+    "bf16": (lost_by(lambda x: x.bfloat16() == 0), "store in bf16"),
+    "overflow too": (lost_by(lambda x: zero(x) | ~x.half().isfinite()), "Overflow is another trouble"),
+    "overflow": (lost_by(lambda x: x.half().isinf()), "You count what becomes infinite. Lost"),
+    "rounded": (lost_by(lambda x: x.half().float() != x), "that fp16 changes"),
+    "mass": (lambda g, s: (g.abs() * zero(g * s)).sum().item() / max(g.abs().sum().item(), 1e-30), "add up sizes"),
+    "kept": (lambda g, s: 1 - right_lost(g, s), "share that survives"),
+    "percent": (lambda g, s: 100 * right_lost(g, s), "in percent"),
+    "count": (lambda g, s: (zero(g * s) & (g != 0)).sum().item(), "how many are lost"),
+    "rounded share": (lambda g, s: round(right_lost(g, s), 2), "you answer 0.33, but it is 0.33333"),
+    "one size": (lambda g, s: right_lost(g, s) if g.numel() < 50 else 0.5, "torch.randn(40, 50) * 1e-07"),
+    "NaN": (lambda g, s: ((zero(g * s) & (g != 0)).sum() / (g != 0).sum()).item(), "you answer nan. No entry"),
+    "0 / 0": (lambda g, s: (zero(g * s) & (g != 0)).sum().item() / (g != 0).sum().item(), "raises ZeroDivisionError"),
+    "all of nothing": (lambda g, s: right_lost(g, s) if g.any() else 1.0, "you answer 1.0. No entry"),
+    "in place": (lost_in_place, "changes its argument `gradients`"),
+    "mask": (lambda g, s: zero(g * s), "it returned a bool tensor of shape (8,)"),
+    "None": (lambda g, s: print(end=""), "it returned None"),
+}
+ALSO["lost"] = {
+    "zeros before, over alive": (lambda g, s: (zero(g * s).sum() / (g != 0).sum()).item(), "had nothing to lose"),
+    "normal, with tie": (lost_by(lambda x: x.abs() <= 2**-14), "smallest normal number"),
+    "sign at 2**-25": (lost_by(lambda x: x <= 2**-25), "forget the sign"),
+    "sign after the cast": (lost_by(lambda x: x.half() <= 0), "forget the sign"),
+    "sign, normal": (lost_by(lambda x: x < 6.103515625e-05), "forget the sign"),
+    "half on both sides": (lost_by(zero, lambda g, s: g.half().float() * s), "entries that are not zero become zero"),
+}
+
+
+# ---------------------------------------------------------------- all of them
+
+
+def source(name, constant):
+    return getattr(importlib.import_module(f"dslab.exercises.n02.{name}"), constant)
+
+
+def defined(code):
+    space = dict(SPACE)
+    exec(code, space)
+    return next(value for key, value in space.items() if key.startswith("my_"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_exercise_holds(name):
+    hold(getattr(n02, name), WRONG[name], RIGHT[name], SPACE)
+
+
+@pytest.mark.parametrize(("name", "answer", "says"), [
+    pytest.param(name, answer, says, id=f"{name}-{label}")
+    for name in NAMES for label, (answer, says) in {**WRONG[name], **ALSO[name]}.items()
+])  # fmt: skip
+def test_wrong_answer_is_diagnosed_twice_the_same(name, answer, says):
+    state, diagnosis = checks.judge(getattr(n02, name), answer)
+    assert state == "wrong"
+    assert says in diagnosis
+    assert "{" not in diagnosis.replace("{'", "")  # every field of the template is filled; a dict may be shown
+    assert "  " not in diagnosis
+    assert checks.judge(getattr(n02, name), answer) == (state, diagnosis)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_stub_is_to_do_and_parts_are_whole(name):
+    exercise = getattr(n02, name)
+    assert (exercise.name, exercise.notebook) == (name, "02")
+    assert checks.judge(exercise, defined(source(name, "STUB")))[0] == "todo"
+    assert checks.judge(exercise, defined(exercise.solution))[0] == "right"
+    assert len(exercise.solution.strip().splitlines()) <= 11
+    assert all(first != second for first, second in zip(exercise.hints, exercise.hints[1:], strict=False))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_diagnosis_is_heard_by_some_wrong_answer(name):
+    """A sentence that no test answer draws out may be one that no answer can."""
+    heard = [checks.judge(getattr(n02, name), answer)[1] for answer, _ in {**WRONG[name], **ALSO[name]}.values()]
+    for key, template in source(name, "SAYS").items():
+        longest = max((part.split("{")[0] for part in template.split("}")), key=len).strip()
+        assert not longest or any(longest in diagnosis for diagnosis in heard), key
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "value",
+    [0, -1, 1.5, math.nan, INF,
+     "x", [], [[True]], {}, object(), (None, None), ("bf16",), torch.tensor([]), torch.tensor(math.nan),
+     torch.zeros(2, 2, 2), torch.zeros(3, dtype=torch.complex64), np.array(["a"]), np.array([None]),
+     torch.empty(2, device="meta"), torch.empty((), device="meta"), torch.eye(3).to_sparse(),
+     (torch.empty(2, device="meta"), torch.eye(3).to_sparse()), (torch.zeros(2, 6), np.array([None]))],
+    ids=lambda value: type(value).__name__,
+)  # fmt: skip
+def test_any_return_value_is_diagnosed_not_raised(name, value):
+    assert isinstance(getattr(n02, name).check(lambda *arguments: value), str)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_checking_leaves_random_state_and_is_quick(name):
+    exercise = getattr(n02, name)
+    answer = defined(exercise.solution)
+    exercise.check(answer)
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    began = time.process_time()
+    exercise.check(answer)
+    assert time.process_time() - began < 0.1
+    assert torch.equal(torch.get_rng_state(), state)
