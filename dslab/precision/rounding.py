@@ -140,11 +140,14 @@ class _Round(torch.autograd.Function):
 
 
 def nearest(x: Tensor, to: Format) -> Tensor:
-    """Round without autograd; where torch has the format, by its own cast."""
+    """Round without autograd; where torch has the format, by its own cast, which is right for all but fp64.
+
+    torch 2.13 casts fp64 to 16 and 8 bits by way of fp32: rounded twice, 1 + 2^-11 + 2^-40 becomes 1.0 in fp16.
+    """
     if not to.has_inf:
         x = x.masked_fill(x.isinf(), torch.nan).clamp(-to.largest, to.largest)
     dtype = DTYPES.get(to.name)
-    if dtype is not None and to == FORMATS[to.name]:
+    if dtype is not None and to == FORMATS[to.name] and x.dtype != torch.float64:
         return x.to(dtype).to(x.dtype)
     return nearest_by_definition(x, to)
 
@@ -158,7 +161,7 @@ def nearest_by_definition(x: Tensor, to: Format) -> Tensor:
     exponent = torch.frexp(wide).exponent - 1  # frexp's mantissa lies in [1/2, 1)
     step = torch.ldexp(torch.ones_like(wide), exponent.clamp(min=to.lowest_exponent) - to.mantissa_bits)
     rounded = (wide / step).round() * step  # .round() takes ties to even
-    rounded = torch.where(wide.isfinite(), rounded, wide)
+    rounded = torch.where(wide.isfinite(), rounded, wide if to.has_inf else torch.nan)
     limit = torch.inf if to.has_inf else to.largest
     over = torch.copysign(torch.full_like(wide, limit), wide)
     return torch.where(rounded.abs() > to.largest, over, rounded).to(x.dtype)
