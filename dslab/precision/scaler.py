@@ -42,6 +42,8 @@ def unscale_and_check_(grad: Tensor, inv_scale: Tensor, found_inf: Tensor) -> No
     grad: any shape, floating point.  inv_scale, found_inf: () fp32.
     """
     finite = torch.isfinite(grad).all()
+    if hasattr(finite, "full_tensor"):  # sharded by FSDP2: what one rank finds, all must know, or they part
+        finite = finite.full_tensor()
     found_inf.copy_(torch.maximum(found_inf, (~finite).float()))
     wide = torch.promote_types(grad.dtype, torch.float32)  # 1/S itself may be too small for fp16
     grad.copy_(grad.to(wide) * inv_scale)
@@ -224,7 +226,7 @@ class GradScaler(ScalerState):
         for found in checked.values():
             found_inf += found.to(scale.device, non_blocking=True)
         own = getattr(optimizer, "grad_scale", None)  # a factor of the optimizer's own is multiplied in
-        optimizer.grad_scale = own if not ready else scale if own is None else scale * own
+        optimizer.grad_scale = scale * (1.0 if own is None else own) if ready else own
         optimizer.found_inf = self._last_skipped = found_inf
         try:
             return optimizer.step(*args, **kwargs)
@@ -237,15 +239,16 @@ class GradScaler(ScalerState):
         """Unscale every gradient. Returns, for each device that holds one, 0. or 1.: did it hold an inf or a NaN?"""
         params = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         if not allow_fp16 and any(p.grad.dtype == torch.float16 for p in params):
-            # An fp16 gradient that fits S times over may not fit without S: dividing would lose what scaling saved.
+            # Small gradients fit into fp16 only because they are S times too large: dividing would lose them again.
             raise ValueError(
                 "Attempting to unscale FP16 gradients. Keep the parameters in fp32 and run the model under autocast."
             )
         checked: dict[torch.device, Tensor] = {}
         with torch.no_grad():
             for grad in map(_dense_values, params):
-                verdict = checked.setdefault(grad.device, found_inf.to(grad.device, copy=True))
-                unscale_and_check_(grad, inv_scale.to(grad.device, non_blocking=True), verdict)
+                if grad.device not in checked:
+                    checked[grad.device] = found_inf.to(grad.device, copy=True)
+                unscale_and_check_(grad, inv_scale.to(grad.device, non_blocking=True), checked[grad.device])
         return checked
 
     def _check_inf_per_device(self, optimizer: Optimizer) -> dict[torch.device, Tensor]:

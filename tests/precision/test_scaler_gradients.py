@@ -177,3 +177,37 @@ def test_an_optimizer_of_the_older_form_gets_the_scaler(make):
         assert scaler.last_step_skipped is True
     scaler.update()
     assert scaler.get_scale() == 4.0
+
+
+# -- gradients spread over processes ----------------------------------------------------------------------------------
+
+
+def one_rank(rank, world, folder):
+    """Three steps under FSDP2, with an overflow in the first rank's shard in the second step."""
+    import torch.distributed as dist
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=world)
+    seen = []
+    for make in (ours, torchs):
+        torch.manual_seed(0)
+        model = nn.Linear(4, 4)
+        fully_shard(model, mesh=init_device_mesh("cpu", (world,)))
+        scaler, optimizer = make(init_scale=8.0), torch.optim.SGD(model.parameters(), lr=0.1)
+        for step in range(3):
+            optimizer.zero_grad()
+            scaler.scale(model(torch.ones(2, 4) * (rank + 1)).pow(2).mean()).backward()
+            if step == 1 and rank == 0:
+                model.weight.grad.to_local()[0, 0] = INF
+            scaler.step(optimizer)
+            scaler.update()
+        seen.append((scaler.get_scale(), model.weight.full_tensor().tolist()))
+    assert seen[0] == seen[1]
+    assert seen[0][0] == 4.0
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_an_overflow_in_one_shard_skips_the_step_of_all_ranks(tmp_path):
+    torch.multiprocessing.spawn(one_rank, (2, str(tmp_path)), nprocs=2)
