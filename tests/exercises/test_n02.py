@@ -128,6 +128,240 @@ ALSO["lost"] = {
 }
 
 
+# ---------------------------------------------------------------- unscale
+
+
+def is_bad(g):
+    return not torch.isfinite(g).all().item()
+
+
+def unscale_by(look=is_bad, divide=lambda g, s: g / s, fold=any):
+    """Divide and look in another way; None stays None."""
+
+    def answer(parameters, scale):
+        found = [look(p.grad) for p in parameters if p.grad is not None]
+        for p in parameters:
+            if p.grad is not None:
+                p.grad = divide(p.grad, scale)
+        return bool(fold(found))
+
+    return answer
+
+
+right_unscale = unscale_by()
+
+
+def unscale_by_torch(parameters, scale):
+    grads = [p.grad for p in parameters if p.grad is not None]
+    found = torch.zeros(())
+    if grads:
+        torch._amp_foreach_non_finite_check_and_unscale_(grads, found, torch.tensor(1 / scale))
+    return found.bool()
+
+
+def unscale_by_entries(parameters, scale):
+    found = False
+    for p in parameters:
+        if p.grad is None:
+            continue
+        for i, value in enumerate(p.grad.flatten().tolist()):
+            found |= math.isinf(value) or math.isnan(value)
+            p.grad.view(-1)[i] = value / scale
+    return found
+
+
+def unscale_in_numpy(parameters, scale):
+    bad = [not np.isfinite(p.grad.numpy()).all() for p in parameters if p.grad is not None]
+    for p in parameters:
+        if p.grad is not None:
+            p.grad.copy_(torch.from_numpy(np.asarray(p.grad.numpy() / np.float32(scale))))
+    return np.any(bad)
+
+
+def unscale_looking_late(parameters, scale):
+    found = torch.tensor(False)
+    for p in parameters:
+        if p.grad is not None:
+            p.grad = p.grad * (1.0 / scale)
+            found = found | (p.grad.abs() == INF).any() | (p.grad != p.grad).any()
+    return found
+
+
+def unscale_by_zero(parameters, scale):
+    """inf - inf and NaN - NaN are NaN, everything finite gives 0."""
+    found = False
+    for p in parameters:
+        if p.grad is not None:
+            found = bool(((p.grad - p.grad) != 0).any()) or found
+            p.grad.mul_(1 / scale)
+    return found
+
+
+def looping(before=None, none="continue", after=None, behind=lambda p, s: p.grad.div_(s)):
+    """A loop that leaves early: where, and with what."""
+
+    def answer(parameters, scale):
+        found = False
+        for p in parameters:
+            if p.grad is None:
+                if none == "break":
+                    break
+                if none is not None and none != "continue":
+                    return none
+                continue
+            bad = is_bad(p.grad)
+            if bad and before == "continue":
+                found = True
+                continue
+            if bad and before is not None:
+                return before
+            behind(p, scale)
+            if bad and after is not None:
+                return after
+            found = found or bad
+        return found
+
+    return answer
+
+
+def unscale_of_values(parameters, scale):
+    found = right_unscale(parameters, scale)
+    for p in parameters:
+        p.data.div_(scale)
+    return found
+
+
+def unscale_local(parameters, scale):
+    found = False
+    for p in parameters:
+        if p.grad is not None:
+            g = p.grad / scale
+            found = found or is_bad(g)
+    return found
+
+
+def unscale_first(parameters, scale):
+    for p in parameters:
+        if p.grad is not None:
+            p.grad.div_(scale)
+            return is_bad(p.grad)
+    return False
+
+
+def unscale_last(parameters, scale):
+    found = any(is_bad(p.grad) for p in parameters if p.grad is not None)
+    if parameters and parameters[-1].grad is not None:
+        parameters[-1].grad.div_(scale)
+    return found
+
+
+def unscale_crashing(parameters, scale):
+    found = False
+    for p in parameters:
+        found = found or is_bad(p.grad)
+        p.grad.div_(scale)
+    return found
+
+
+def unscale_filling(parameters, scale):
+    for p in parameters:
+        p.grad = torch.zeros_like(p) if p.grad is None else p.grad
+    return right_unscale(parameters, scale)
+
+
+def unscale_dropping(parameters, scale):
+    found = right_unscale(parameters, scale)
+    for p in parameters:
+        p.grad = None if found else p.grad
+    return found
+
+
+def unscale_repairing(parameters, scale):
+    found = right_unscale(parameters, scale)
+    for p in parameters:
+        if p.grad is not None:
+            p.grad = p.grad.nan_to_num(0.0, 0.0, 0.0)
+    return found
+
+
+def half(x):
+    return torch.tensor(x).half().float()
+
+
+RIGHT["unscale"] = {
+    "rebinding": right_unscale,
+    "torch's kernel": unscale_by_torch,
+    "entry by entry": unscale_by_entries,
+    "numpy": unscale_in_numpy,
+    "looking late": unscale_looking_late,
+    "x - x": unscale_by_zero,
+    "all at once": lambda ps, s: looping()(ps, s),
+}
+WRONG["unscale"] = {
+    "multiplied": (unscale_by(divide=lambda g, s: g * s), "You multiply by the scale"),
+    "local": (unscale_local, "The gradients are still scaled"),
+    "twice": (unscale_by(divide=lambda g, s: g / s / s), "You divide twice"),
+    "first only": (unscale_first, "Only the first gradient"),
+    "last only": (unscale_last, "Only the last gradient"),
+    "1 / scale in fp16": (unscale_by(divide=lambda g, s: g * half(1 / s)), "with the scale in 16 bits"),
+    "gradients in fp16": (unscale_by(divide=lambda g, s: (g.half() / s).float()), "store the gradients in fp16"),
+    "int scale": (unscale_by(divide=lambda g, s: g / int(s)), ".grad 0 should hold [1, -0.000499883]"),
+    "parameters": (unscale_of_values, "change the parameters themselves"),
+    "dropped": (unscale_dropping, "it is None now"),
+    "repaired": (unscale_repairing, "You repair what is bad"),
+    "stops": (looping(before=True), "stop at the first bad gradient"),
+    "stops after": (looping(after=True), "behind a bad one stay scaled"),
+    "bad skipped": (looping(before="continue"), "do not divide a gradient that holds"),
+    "inverted": (lambda ps, s: not right_unscale(ps, s), "is the opposite"),
+    "never": (unscale_by(lambda g: False), "never find anything"),
+    "always": (unscale_by(lambda g: True), "always find something"),
+    "only inf": (unscale_by(lambda g: g.isinf().any()), "miss NaN"),
+    "only NaN": (unscale_by(lambda g: g.isnan().any()), "miss inf"),
+    "max": (unscale_by(lambda g: not g.max().isfinite()), "You miss -inf"),
+    "== inf": (unscale_by(lambda g: (g == INF).any()), "+inf alone"),
+    "first looked at": (unscale_by(fold=lambda found: found[:1] == [True]), "look at the first gradient only"),
+    "last decides": (unscale_by(fold=lambda found: found[-1:] == [True]), "The last gradient decides"),
+    "all": (unscale_by(fold=lambda found: all(found)), "only if every gradient"),
+    "no entry finite": (unscale_by(lambda g: not g.isfinite().any()), "only if no entry"),
+    "first two": (unscale_by(lambda g: is_bad(g.flatten()[:2])), "you answer False, but nan is among"),
+    "summed": (unscale_by(lambda g: not g.sum().isfinite()), "A sum of finite numbers can overflow"),
+    "squares": (unscale_by(lambda g: is_bad(g.square().sum())), "Squares of large"),
+    "sum is inf": (unscale_by(lambda g: g.sum().isinf()), "inf - inf is NaN"),
+    "above 65504": (unscale_by(lambda g: is_bad(g) or g.abs().max() > 65504), "the largest of fp16"),
+    "above 1e38": (unscale_by(lambda g: is_bad(g) or g.abs().max() > 1e38), "you answer True, but every entry"),
+    "crash": (unscale_crashing, "your code raises TypeError"),
+    "filled": (unscale_filling, "To many optimizers zeros"),
+    "None has no div_": (lambda ps, s: [p.grad.div_(s) for p in ps] and right_unscale(ps, 1), "raises AttributeError"),
+    "None breaks": (looping(none="break"), "None ends your loop"),
+    "None is bad": (lambda ps, s: right_unscale(ps, s) or any(p.grad is None for p in ps), "is not bad, nor"),
+    "empty": (lambda ps, s: right_unscale(ps, s) if ps else True, "For parameters = []"),
+    "a count": (lambda ps, s: int(right_unscale(ps, s)), "it returned a int"),
+    "a list": (lambda ps, s: [right_unscale(ps, s)], "it returned a list"),
+}
+ALSO["unscale"] = {
+    "1 / scale in bf16": (unscale_by(divide=lambda g, s: g * torch.tensor(1 / s).bfloat16().float()), "in 16 bits"),
+    "NaN == NaN": (unscale_by(lambda g: g.isinf().any() or g.sum() == math.nan), "nothing equals NaN"),
+    "1 / half": (unscale_by(divide=lambda g, s: g * (1 / torch.tensor(s).half()).float()), "in 16 bits"),
+    "half, divided": (unscale_by(divide=lambda g, s: g / half(s)), "in 16 bits"),
+    "rounded to fp16": (unscale_by(divide=lambda g, s: (g / s).half().float()), "store the gradients in fp16"),
+    "all sums": (
+        unscale_by(lambda g: g.sum(), fold=lambda found: not math.isfinite(sum(found, torch.zeros(())))),
+        "A sum of finite",
+    ),
+    "norm": (unscale_by(lambda g: is_bad(g.norm())), "and then you cry wolf"),
+    "mean": (unscale_by(lambda g: not g.mean().isfinite()), "A sum of finite"),
+    "mean is NaN": (unscale_by(lambda g: g.mean().isnan()), "inf - inf is NaN"),
+    "total norm": (
+        unscale_by(lambda g: g.norm(), fold=lambda n: not torch.stack([*n, torch.zeros(())]).norm().isfinite()),
+        "Squares of large",
+    ),
+    "in fp16": (unscale_by(lambda g: is_bad(g.half())), "the largest of fp16"),
+    "returns at None": (looping(none=False), "None ends your loop"),
+    "inf is max": (unscale_by(lambda g: g.max().item() == INF), "+inf alone"),
+    "as it was": (unscale_by(divide=lambda g, s: g), "The gradients are still scaled"),
+}
+
+
 # ---------------------------------------------------------------- all of them
 
 

@@ -48,7 +48,7 @@ def my_lost(gradients, scale):
 """
 
 SAYS = {
-    "type": "my_lost should return one number from 0 to 1, a float; {case} it returned {came}.",
+    "type": "my_lost should return one number from 0 to 1, a float. {case} it returned {came}.",
     "crash": "{case} your code raises {error}. No entry is there to be lost, so the share is 0.0.",
     "empty": "{case} you answer {got}. No entry is there to be lost, so the share is 0.0.",
     "all_entries": "You divide by the number of all entries. Only those that are not zero can be lost, so divide by "
@@ -86,7 +86,7 @@ SAYS = {
     "other": "{says}",
     "says": "{case} you answer {got}, but it is {want}: {gone} of {alive} entries that are not zero become zero.",
     "listed": "For gradients = torch.tensor({numbers}) and scale {scale}",
-    "drawn": "For gradients = torch.randn{shape} * {size:g} and scale {scale}",
+    "drawn": "After torch.manual_seed({seed}), for gradients = torch.randn{shape} * {size:g} and scale {scale},",
 }
 
 Case = tuple[Tensor, float]  # gradients, scale
@@ -112,7 +112,7 @@ def _cases() -> list[tuple[str, Case]]:
     cases = [(_listed(numbers, scale), (torch.tensor(numbers), scale)) for numbers, scale in LISTS]
     for seed, (shape, size, scale) in enumerate(DRAWS):
         drawn = torch.randn(shape, generator=torch.Generator().manual_seed(seed)) * size
-        cases.append((SAYS["drawn"].format(shape=shape, size=size, scale=_number(scale)), (drawn, scale)))
+        cases.append((SAYS["drawn"].format(seed=seed, shape=shape, size=size, scale=_number(scale)), (drawn, scale)))
     return cases
 
 
@@ -246,7 +246,8 @@ def _says(words: str, case: Case, got: float) -> str:
 
 
 def _listed(numbers: tuple[float, ...], scale: float) -> str:
-    return SAYS["listed"].format(numbers=f"[{', '.join(map(_number, numbers))}]", scale=_number(scale))
+    shown = ["0.0" if value == 0.0 else _number(value) for value in numbers]  # a list of 0 alone would be int64
+    return SAYS["listed"].format(numbers=f"[{', '.join(shown)}]", scale=_number(scale))
 
 
 def _number(value: float) -> str:
