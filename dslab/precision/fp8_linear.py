@@ -92,7 +92,7 @@ class _Fp8Product(torch.autograd.Function):
             along_tokens = recipe.activation(x.T)
             saved[2:] = along_tokens.codes, along_tokens.scales
         ctx.save_for_backward(*saved)
-        ctx.recipe, ctx.dtype = recipe, x.dtype
+        ctx.recipe = recipe
         return recipe.product(recipe.activation(x), w)
 
     @staticmethod
@@ -102,7 +102,7 @@ class _Fp8Product(torch.autograd.Function):
         w_codes, w_scales, x_codes, x_scales = ctx.saved_tensors
         if ctx.needs_input_grad[0]:
             turned = Quantized(w_codes, w_scales, WEIGHT_SCHEME[recipe.scheme])
-            dx = recipe.product(recipe.gradient(dy), turned).to(ctx.dtype)
+            dx = recipe.product(recipe.gradient(dy), turned)  # autograd casts it to x's dtype
         if ctx.needs_input_grad[1]:
             dw = recipe.product(recipe.gradient(dy.T), Quantized(x_codes, x_scales, recipe.scheme))
         return dx, dw, None

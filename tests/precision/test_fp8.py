@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from dslab.precision.fp8 import BLOCKS, Quantized, calc_diff, quantize
 
@@ -240,6 +241,25 @@ def test_propagated_values_leave_their_neighbours_alone(scheme, dtype):
     assert torch.equal(bits(q)[~hit], bits(clean)[~hit])
     expected = [math.nan, math.inf, -math.inf] if dtype == E5M2 else [math.nan] * 3
     torch.testing.assert_close(q.dequantize()[hit], torch.tensor(expected), equal_nan=True)
+
+
+@pytest.mark.parametrize("scheme", BLOCKS)
+@pytest.mark.parametrize("dtype", [E4M3, E5M2])
+def test_nothing_out_of_range_is_left_to_the_cast(scheme, dtype):
+    """What a cast does beyond the largest code differs between formats, devices and releases of torch."""
+
+    class Watch(TorchDispatchMode):
+        seen = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            if (kwargs or {}).get("dtype") == dtype:
+                assert args[0].abs().max() <= LIMIT[dtype]
+                self.seen += 1
+            return func(*args, **(kwargs or {}))
+
+    with Watch() as watch:
+        quantize(torch.randn(200, 300), scheme, dtype)
+    assert watch.seen == 1
 
 
 def test_dequantize_rounds_once():

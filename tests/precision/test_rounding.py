@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from dslab.precision.rounding import DTYPES, FORMATS, Format, format_of, nearest, nearest_by_definition, round_to
 
@@ -157,6 +158,30 @@ def test_it_is_a_projection_odd_and_monotone(to, seed):
     assert (once[1:] >= once[:-1]).all()
     inside = (x.abs() < format_of(to).largest) & (x.abs() >= format_of(to).smallest_normal)
     assert ((once - x).abs()[inside] <= format_of(to).epsilon / 2 * x.abs()[inside]).all()
+
+
+def test_a_format_of_ones_own_may_bear_a_known_name():
+    own = Format("e4m3", 4, 3)  # with inf, unlike OCP's
+    assert same(
+        round_to(torch.tensor([239.0, 240.0, 248.0, 300.0]), own), torch.tensor([240.0, 240.0, math.inf, math.inf])
+    )
+
+
+def test_nothing_out_of_range_is_left_to_the_cast():
+    """What a cast to e4m3 does beyond 448 differs between releases of torch."""
+
+    class Watch(TorchDispatchMode):
+        seen = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            if (kwargs or {}).get("dtype") == torch.float8_e4m3fn:
+                assert args[0][~args[0].isnan()].abs().max() <= 448
+                self.seen += 1
+            return func(*args, **(kwargs or {}))
+
+    with Watch() as watch:
+        round_to(torch.tensor([1.0, 449.0, -1e6, math.inf, math.nan]), "e4m3")
+    assert watch.seen == 1
 
 
 def test_shape_strides_and_emptiness():
