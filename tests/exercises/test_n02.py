@@ -23,6 +23,16 @@ WRONG: dict[str, dict] = {}  # each with a diagnosis of its own
 ALSO: dict[str, dict] = {}  # the same mistakes made another way
 
 
+def source(name, constant):
+    return getattr(importlib.import_module(f"dslab.exercises.n02.{name}"), constant)
+
+
+def defined(code):
+    space = dict(SPACE)
+    exec(code, space)
+    return next(value for key, value in space.items() if key.startswith("my_"))
+
+
 # ---------------------------------------------------------------- lost
 
 
@@ -362,17 +372,253 @@ ALSO["unscale"] = {
 }
 
 
-# ---------------------------------------------------------------- all of them
+# ---------------------------------------------------------------- step
+
+clip = torch.nn.utils.clip_grad_norm_
+mse = torch.nn.functional.mse_loss
 
 
-def source(name, constant):
-    return getattr(importlib.import_module(f"dslab.exercises.n02.{name}"), constant)
+def backward(model, scaler, batches, share=None):
+    for x, y in batches:
+        scaler.scale(mse(model(x), y) / (share or len(batches))).backward()
 
 
-def defined(code):
+def finish(model, optimizer, scaler, max_norm):
+    scaler.unscale_(optimizer)
+    clip(model.parameters(), max_norm)
+    scaler.step(optimizer)
+    scaler.update()
+
+
+def right_step(model, optimizer, scaler, batches, max_norm):
+    optimizer.zero_grad()
+    backward(model, scaler, batches)
+    finish(model, optimizer, scaler, max_norm)
+    optimizer.zero_grad()
+
+
+def step_of_total(model, optimizer, scaler, batches, max_norm):
+    model.zero_grad(set_to_none=False)
+    total = sum(mse(model(x), y) for x, y in batches)
+    scaler.scale(total / len(batches)).backward()
+    finish(model, optimizer, scaler, max_norm)
+    return total
+
+
+def step_of_one_batch(model, optimizer, scaler, batches, max_norm):
+    """Micro-batches of equal size laid together: the mean is the same."""
+    optimizer.zero_grad()
+    x, y = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    scaler.scale(mse(model(x), y)).backward()
+    finish(model, optimizer, scaler, max_norm)
+
+
+def step_clipping_scaled(model, optimizer, scaler, batches, max_norm):
+    """Unusual and right: the limit scaled as the gradients are; step unscales."""
+    optimizer.zero_grad()
+    backward(model, scaler, batches)
+    clip(model.parameters(), max_norm * scaler.get_scale())
+    scaler.step(optimizer)
+    scaler.update()
+
+
+def step_by_hand(model, optimizer, scaler, batches, max_norm):
+    for p in model.parameters():
+        p.grad = None
+    backward(model, scaler, batches, share=1)
+    scaler.unscale_(optimizer)
+    for p in model.parameters():
+        p.grad /= len(batches)
+    norm = math.sqrt(sum(float((p.grad.double() ** 2).sum()) for p in model.parameters()))
+    if norm > max_norm:
+        for p in model.parameters():
+            p.grad *= max_norm / norm
+    scaler.step(optimizer)
+    scaler.update()
+
+
+def step_by_autograd(model, optimizer, scaler, batches, max_norm):
+    parameters = list(model.parameters())
+    sums = [torch.zeros_like(p) for p in parameters]
+    for x, y in batches:
+        grads = torch.autograd.grad(scaler.scale(mse(model(x), y)), parameters)
+        sums = [s + g / len(batches) for s, g in zip(sums, grads, strict=True)]
+    for p, g in zip(parameters, sums, strict=True):
+        p.grad = g
+    finish(model, optimizer, scaler, max_norm)
+
+
+def stepping(edit):
+    """The right step with lines changed: `edit` maps a line's name to code, None leaves it out."""
+    lines = {
+        "zero": "optimizer.zero_grad()",
+        "loop": "for x, y in batches:",
+        "loss": "    loss = F.mse_loss(model(x), y) / len(batches)",
+        "backward": "    scaler.scale(loss).backward()",
+        "inside": None,
+        "unscale": "scaler.unscale_(optimizer)",
+        "clip": "torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm)",
+        "step": "scaler.step(optimizer)",
+        "update": "scaler.update()",
+        "after": None,
+    } | edit
+    body = "\n".join("    " + line for line in "\n".join(filter(None, lines.values())).splitlines())
+    return defined(f"def my_step(model, optimizer, scaler, batches, max_norm):\n{body}")
+
+
+CLIP = "torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm)"
+LOSS = "    loss = F.mse_loss(model(x), y)"
+STRETCH = """\
+norm = torch.nn.utils.get_total_norm([p.grad for p in model.parameters()])
+for p in model.parameters():
+    p.grad *= max_norm / norm"""
+AUTOCAST = """\
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = F.mse_loss(model(x), y) / len(batches)"""
+
+RIGHT["step"] = {
+    "zero at both ends": right_step,
+    "one backward": step_of_total,
+    "laid together": step_of_one_batch,
+    "limit scaled": step_clipping_scaled,
+    "by hand": step_by_hand,
+    "autograd.grad": step_by_autograd,
+    "accumulation in the loss": stepping(
+        {"loss": LOSS, "backward": "    scaler.scale(loss / len(batches)).backward()"}
+    ),
+}
+WRONG["step"] = {
+    "no unscale": (stepping({"unscale": None}), "You clip scaled gradients: scaler.unscale_(optimizer) is missing"),
+    "clip before unscale": (stepping({"unscale": CLIP, "clip": "scaler.unscale_(optimizer)"}), "You clip before you"),
+    "no update": (stepping({"update": None}), "scaler.update() is missing"),
+    "update inside": (stepping({"inside": "    scaler.update()", "update": None}), "update once, last of all"),
+    "update before step": (
+        stepping({"step": "scaler.update()", "update": "scaler.step(optimizer)"}),
+        "update before the",
+    ),
+    "no zero": (stepping({"zero": None}), "You never clear"),
+    "zero late": (stepping({"zero": None, "after": "optimizer.zero_grad()"}), "after the step only"),
+    "zero inside": (
+        stepping({"zero": None, "loss": "    optimizer.zero_grad()\n" + LOSS + " / len(batches)"}),
+        "clear the gradients in the loop",
+    ),
+    "backward outside": (stepping({"backward": "scaler.scale(loss).backward()"}), "Only the last micro-batch reaches"),
+    "first only": (stepping({"inside": "    break"}), "Only the first micro-batch counts"),
+    "sum": (stepping({"loss": LOSS}), "the gradient is 3 times too large"),
+    "divided twice": (
+        stepping({"backward": "    scaler.scale(loss / len(batches)).backward()"}),
+        "micro-batches twice",
+    ),
+    "by rows": (stepping({"loss": LOSS + " / len(x)"}), "divide by the number of rows"),
+    "backward unscaled": (
+        stepping({"backward": "    scaler.scale(loss)\n    loss.backward()"}),
+        "loss without the scale",
+    ),
+    "never scaled": (
+        stepping({"backward": "    loss.backward()"}),
+        "Nothing has been scaled when you call unscale_: scaler",
+    ),
+    "scaled twice": (stepping({"backward": "    scaler.scale(scaler.scale(loss)).backward()"}), "scale the loss twice"),
+    "optimizer.step": (stepping({"step": "optimizer.step()"}), "You call optimizer.step() yourself"),
+    "both": (stepping({"step": "scaler.step(optimizer)\noptimizer.step()"}), "You step twice"),
+    "unscale inside": (stepping({"inside": "    scaler.unscale_(optimizer)", "unscale": None}), "torch refuses"),
+    "step inside": (
+        stepping(
+            {
+                "inside": "    scaler.step(optimizer)\n    scaler.update()",
+                "unscale": None,
+                "step": None,
+                "clip": None,
+                "update": None,
+            }
+        ),
+        "You step for every micro-batch",
+    ),
+    "unscale late": (
+        stepping({"unscale": "scaler.step(optimizer)", "step": "scaler.unscale_(optimizer)"}),
+        "unscale after the step",
+    ),
+    "clip late": (stepping({"clip": None, "after": CLIP}), "clip after the step"),
+    "no step": (stepping({"step": None}), "Nobody takes a step"),
+    "no clip": (stepping({"clip": None}), "You never clip"),
+    "clip inside": (stepping({"inside": "    " + CLIP, "clip": None}), "sums that are not complete"),
+    "clip values": (stepping({"clip": CLIP.replace("norm_", "value_")}), "clip every entry"),
+    "clip each": (
+        stepping({"clip": f"for p in model.parameters():\n    {CLIP.replace('model.parameters()', 'p')}"}),
+        "each parameter by itself",
+    ),
+    "stretch": (stepping({"clip": STRETCH}), "Clipping only shortens"),
+    "autocast": (stepping({"loss": AUTOCAST}), "under autocast"),
+    "zero before unscale": (stepping({"unscale": "optimizer.zero_grad()", "clip": None}), "finds no gradient to check"),
+    "scale kept": (stepping({"update": "scaler.update(scaler.get_scale())"}), "scale should be 2048 and it is 1024"),
+    "unscale first": (
+        stepping({"zero": "optimizer.zero_grad()\nscaler.unscale_(optimizer)", "unscale": None}),
+        "Nothing has been scaled when you call unscale_",
+    ),
+    "two rounds": (
+        stepping({"zero": "for p in model.parameters():\n    p.data *= 1.01\noptimizer.zero_grad()"}),
+        "weight[0, 0] should become",
+    ),
+    "closure": (
+        stepping({"step": "scaler.step(optimizer, closure=lambda: None)"}),
+        "The scaler refuses: RuntimeError: Closure use",
+    ),
+    "rest": (lambda *a: right_step(*a[:3], a[3] if len(a[3]) < 4 else a[3][:3], a[4]), "With 4 micro-batches"),
+    "no clip when one": (
+        lambda *a: right_step(*a[:4], a[4] if len(a[3]) > 1 else 1e9),
+        "With 1 micro-batch and max_norm",
+    ),
+    "bias not cleared": (
+        stepping({"zero": "model.weight.grad = None"}),
+        "old gradients in .grad and max_norm 1e+06 bias[0] should become",
+    ),
+    "update twice": (stepping({"after": "scaler.update()"}), "more than once in a step"),
+    "bad one left out": (
+        stepping({"backward": "    if loss.isfinite():\n        scaler.scale(loss).backward()"}),
+        "With 3 micro-batches (one overflows) and max_norm 1e+06 weight[0, 0] should become 0.3,",
+    ),
+    "misspelt": (stepping({"update": "scaler.updat()"}), "AttributeError"),
+}
+ALSO["step"] = {
+    "the task's own": (
+        stepping({"zero": None, "loss": LOSS, "unscale": None, "step": "optimizer.step()", "update": None}),
+        "optimizer.step() yourself",
+    ),
+    "sum, no zero": (stepping({"zero": None, "loss": LOSS}), "You add up the losses"),
+    "no unscale, no clear": (stepping({"zero": None, "unscale": None}), "You clip scaled gradients"),
+    "step inside, one update": (
+        stepping({"inside": "    scaler.step(optimizer)", "unscale": None, "step": None}),
+        "You step for every micro-batch",
+    ),
+    "direct after unscale": (stepping({"step": "optimizer.step()"}), "(one overflows) and max_norm 1e+06 you call"),
+    "direct, no unscale": (stepping({"unscale": None, "step": "optimizer.step()"}), "optimizer.step() yourself"),
+    "update inside after step": (
+        stepping({"inside": "    scaler.step(optimizer)\n    scaler.update()", "unscale": None, "step": None}),
+        "every micro-batch",
+    ),
+    "update first": (stepping({"unscale": "scaler.update()", "update": None}), "update before the step"),
+    "nothing": (lambda *a: print(end=""), "you call: nothing of the scaler"),
+    "only backward": (stepping({"unscale": None, "clip": None, "step": None, "update": None}), "Nobody takes a step"),
+}
+
+
+def test_faulty_step_of_the_task_runs_and_its_loss_falls():
+    from dslab.exercises.n02 import recorder
+
+    code = source("step", "TASK").split("```python")[1].split("```")[0]
     space = dict(SPACE)
     exec(code, space)
-    return next(value for key, value in space.items() if key.startswith("my_"))
+    model, optimizer, scaler = recorder._problem(recorder.Case((3,), 1.0))
+    batches = recorder._batches(3, 0, False)
+    losses = []
+    for _ in range(20):
+        losses.append(sum(mse(model(x), y).item() for x, y in batches))
+        space["faulty_step"](model, optimizer, scaler, batches, 1.0)
+    assert losses[-1] < 0.8 * losses[0]
+    assert checks.judge(n02.step, space["faulty_step"])[0] == "wrong"
+
+
+# ---------------------------------------------------------------- all of them
 
 
 @pytest.mark.parametrize("name", NAMES)
