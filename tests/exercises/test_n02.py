@@ -618,6 +618,182 @@ def test_faulty_step_of_the_task_runs_and_its_loss_falls():
     assert checks.judge(n02.step, space["faulty_step"])[0] == "wrong"
 
 
+# ---------------------------------------------------------------- plan
+
+
+def right_plan(rates):
+    fast = 1.2 * rates["fp32"]
+    bf16, fp16 = rates.get("bf16", 0), rates.get("fp16", 0)
+    if bf16 >= fast and fp16 <= 2 * bf16:
+        return "bf16", False
+    return ("fp16", True) if fp16 >= fast else ("fp32", False)
+
+
+def plan_by_ratios(rates):
+    ratio = {name: rate / rates["fp32"] for name, rate in rates.items()}
+    bf16, fp16 = ratio.get("bf16", 0.0), ratio.get("fp16", 0.0)
+    choice = "fp32"
+    if fp16 >= 1.2:
+        choice = "fp16"
+    if bf16 >= 1.2 and not fp16 / bf16 > 2:
+        choice = "bf16"
+    return choice, choice == "fp16"
+
+
+def plan_in_numpy(rates):
+    fp32, bf16, fp16 = (np.float64(rates.get(name, -np.inf)) for name in ("fp32", "bf16", "fp16"))
+    fast = np.array([bf16, fp16]) >= 1.2 * fp32
+    if not fast.any():
+        return ["fp32", np.False_]
+    is_fp16 = ~fast[0] | (fp16 > 2 * bf16)
+    return ["fp16" if is_fp16 else "bf16", is_fp16]
+
+
+def plan_by_points(rates):
+    """Points: bf16 counts twice; whoever is not fast gets none."""
+    points = {name: rate * (2 if name == "bf16" else 1) for name, rate in rates.items() if rate >= 1.2 * rates["fp32"]}
+    best = max(points, key=lambda name: (points[name], name == "bf16"), default="fp32")
+    return best, best == "fp16"
+
+
+def choosing(choose):
+    """A choice by the three rates, 0 where one is missing; the scaler right for it."""
+
+    def answer(rates):
+        name = choose(rates["fp32"], rates.get("bf16", 0), rates.get("fp16", 0))
+        return name, name == "fp16"
+
+    return answer
+
+
+def scaling(needs):
+    return lambda rates: (right_plan(rates)[0], needs(right_plan(rates)[0]))
+
+
+def plan_writing(rates):
+    rates.setdefault("bf16", 0)
+    rates.setdefault("fp16", 0)
+    return right_plan(rates)
+
+
+def plan_without_get(rates):
+    fp32, bf16, fp16 = rates["fp32"], rates["bf16"], rates["fp16"]
+    return right_plan({"fp32": fp32, "bf16": bf16, "fp16": fp16})
+
+
+def plan_with_none(rates):
+    if rates.get("bf16") >= 1.2 * rates["fp32"]:
+        return right_plan(rates)
+    return right_plan(rates)
+
+
+CARDS = ({"fp32": 8, "bf16": 8, "fp16": 65}, {"fp32": 19.5, "bf16": 312, "fp16": 312},
+         {"fp32": 67, "bf16": 989, "fp16": 989})  # fmt: skip
+
+RIGHT["plan"] = {
+    "rule": right_plan,
+    "ratios": plan_by_ratios,
+    "numpy, in a list": plan_in_numpy,
+    "points": plan_by_points,
+    "0-dim bool": lambda rates: (right_plan(rates)[0], torch.tensor(right_plan(rates)[1])),
+}
+WRONG["plan"] = {
+    "scaler for bf16": (scaling(lambda name: name != "fp32"), "bf16 needs no scaler"),
+    "scaler always": (scaling(lambda name: True), "always use a scaler"),
+    "scaler for fp32": (scaling(lambda name: name != "bf16"), "fp32 needs no scaler"),
+    "scaler never": (scaling(lambda name: False), "never use a scaler"),
+    "scaler inverted": (scaling(lambda name: name != "fp16"), "wrong way round"),
+    "always bf16": (lambda rates: ("bf16", False), "bf16 wherever there is one"),
+    "always fp16": (lambda rates: ("fp16", True), "fp16 wherever there is one"),
+    "always fp32": (lambda rates: ("fp32", False), "always stay with fp32"),
+    "fastest": (lambda rates: (max(rates, key=rates.get), max(rates, key=rates.get) == "fp16"), "You take the fastest"),
+    "fastest of 16 bits": (
+        choosing(lambda a, b, c: "fp32" if max(b, c) < 1.2 * a else "bf16" if b >= c else "fp16"),
+        "faster of bf16 and fp16",
+    ),
+    "fp16 first": (
+        choosing(lambda a, b, c: "fp16" if c >= 1.2 * a else "bf16" if b >= 1.2 * a else "fp32"),
+        "ask for fp16 first",
+    ),
+    "no margin": (
+        choosing(lambda a, b, c: "bf16" if b > a and c <= 2 * b else "fp16" if c > a else "fp32"),
+        "only whether a format is faster",
+    ),
+    "twice fp32": (
+        choosing(lambda a, b, c: "bf16" if b >= 2 * a and c <= 2 * b else "fp16" if c >= 2 * a else "fp32"),
+        "1.2 is enough",
+    ),
+    "strictly fast": (
+        choosing(lambda a, b, c: "bf16" if b > 1.2 * a and c <= 2 * b else "fp16" if c > 1.2 * a else "fp32"),
+        "Exactly 1.2 times",
+    ),
+    "no twice": (
+        choosing(lambda a, b, c: "bf16" if b >= 1.2 * a else "fp16" if c >= 1.2 * a else "fp32"),
+        "never ask whether fp16",
+    ),
+    "strictly twice": (
+        choosing(lambda a, b, c: "bf16" if b >= 1.2 * a and c < 2 * b else "fp16" if c >= 1.2 * a else "fp32"),
+        "Exactly twice",
+    ),
+    "fp16 twice fp32": (
+        choosing(lambda a, b, c: "bf16" if b >= 1.2 * a and c <= 2 * a else "fp16" if c >= 1.2 * a else "fp32"),
+        "twice the rate with fp32's",
+    ),
+    "slow fp16": (choosing(lambda a, b, c: "bf16" if b >= 1.2 * a and c <= 2 * b else "fp16"), "fast or not"),
+    "no fp16": (choosing(lambda a, b, c: "bf16" if b >= 1.2 * a else "fp32"), "never take fp16"),
+    "no fp16 without bf16": (
+        choosing(lambda a, b, c: "fp32" if b < 1.2 * a else "fp16" if c > 2 * b else "bf16"),
+        "no fast bf16",
+    ),
+    "gives up": (
+        choosing(
+            lambda a, b, c: (
+                "fp32" if c > 2 * b and b >= 1.2 * a else "bf16" if b >= 1.2 * a else "fp16" if c >= 1.2 * a else "fp32"
+            )
+        ),
+        "you stay with fp32",
+    ),
+    "slow bf16": (
+        choosing(lambda a, b, c: "bf16" if c <= 2 * b else "fp16" if c >= 1.2 * a else "fp32"),
+        "even if it is slow",
+    ),
+    "by TFLOP/s": (
+        choosing(lambda a, b, c: "bf16" if b > 100 else "fp16" if c > 50 else "fp32"),
+        "you answer ('fp32', ",
+    ),
+    "known cards": (lambda rates: right_plan(rates) if rates in CARDS else ("fp32", False), "700, 'fp16': 800} you"),
+    "missing key": (plan_without_get, "raises KeyError"),
+    "None": (plan_with_none, "raises TypeError"),
+    "lacks bf16": (lambda rates: right_plan(rates) if "bf16" in rates else ("fp32", False), "fp16 8.02 times"),
+    "writes": (plan_writing, "changes its argument `rates`"),
+    "flag first": (lambda rates: right_plan(rates)[::-1], "The name comes first"),
+    "name only": (lambda rates: right_plan(rates)[0], "it returned 'bf16'"),
+    "dtype": (lambda rates: (torch.bfloat16, False), "'torch.bfloat16' is no name"),
+    "long name": (lambda rates: ("bfloat16", False), "'bfloat16' is no name"),
+    "yes and no": (lambda rates: (right_plan(rates)[0], "no"), "it returned ('bf16', 'no')"),
+    "int": (lambda rates: (right_plan(rates)[0], int(right_plan(rates)[1])), "it returned ('bf16', 0)"),
+}
+ALSO["plan"] = {
+    "fastest, ties to bf16": (
+        choosing(lambda a, b, c: "bf16" if b >= max(a, c) else "fp16" if c > a else "fp32"),
+        "You take the fastest",
+    ),
+    "no bf16, so fp16": (choosing(lambda a, b, c: "bf16" if b >= 1.2 * a else "fp16"), "fast or not"),
+    "twice before fast": (
+        choosing(lambda a, b, c: "fp16" if c > 2 * b else "bf16" if b >= 1.2 * a else "fp32"),
+        "fast or not",
+    ),
+    "1.5": (
+        choosing(lambda a, b, c: "bf16" if b >= 1.5 * a and c <= 2 * b else "fp16" if c >= 1.5 * a else "fp32"),
+        "you answer ('fp32', False), but",
+    ),
+    "three times": (
+        choosing(lambda a, b, c: "bf16" if b >= 1.2 * a and c <= 3 * b else "fp16" if c >= 1.2 * a else "fp32"),
+        "you answer ('bf16', False), but",
+    ),
+}
+
+
 # ---------------------------------------------------------------- all of them
 
 
