@@ -794,6 +794,223 @@ ALSO["plan"] = {
 }
 
 
+# ---------------------------------------------------------------- tiles
+
+F8 = torch.float8_e4m3fn
+
+
+def spread(scales, x, tile):
+    return scales.repeat_interleave(tile, 1)[:, : x.shape[1]]
+
+
+def amax(x, tile, key=torch.abs):
+    return torch.cat([key(part).amax(1, keepdim=True) for part in x.split(tile, 1)], 1)
+
+
+def tiles_by(scales_of=lambda x, tile: amax(x, tile) / 448, codes_of=lambda x, s: x / s, finish=lambda c, s: (c, s)):
+    """Quantise with other scales, other codes, or another return."""
+
+    def answer(x, tile):
+        scales = scales_of(x, tile)
+        scales = torch.where(scales == 0, 1.0, scales)
+        return finish(codes_of(x, spread(scales, x, tile)).clamp(-448, 448).to(F8), scales)
+
+    return answer
+
+
+right_tiles = tiles_by()
+
+
+def tiles_by_padding(x, tile):
+    rows, columns = x.shape
+    padded = torch.nn.functional.pad(x, (0, -columns % tile)).view(rows, -1, tile)
+    inverse = 448 / (padded.abs().amax(2) + 1e-12)
+    codes = (padded * inverse[:, :, None]).view(rows, -1)[:, :columns].to(F8)
+    return codes, 1 / inverse
+
+
+def tiles_by_loop(x, tile):
+    rows, columns = x.shape
+    groups = -(-columns // tile)
+    codes, scales = torch.zeros(rows, columns).to(F8), torch.ones(rows, groups)
+    for i in range(rows):
+        for g in range(groups):
+            part = x[i, g * tile : (g + 1) * tile]
+            if part.any():
+                scales[i, g] = part.abs().max() / torch.finfo(F8).max
+                codes[i, g * tile : (g + 1) * tile] = (part / scales[i, g]).to(F8)
+    return codes, scales
+
+
+def tiles_in_numpy(x, tile):
+    a = x.numpy()
+    starts = np.arange(0, a.shape[1], tile)
+    scales = np.maximum.reduceat(np.abs(a), starts, axis=1) / np.float32(448)
+    scales = np.maximum(scales, np.float32(1e-12))
+    return [torch.from_numpy(a / np.repeat(scales, tile, 1)[:, : a.shape[1]]).to(F8), scales]
+
+
+def tiles_in_double(x, tile):
+    scales = (amax(x.double(), tile) + 1e-40) / 448
+    return (x / spread(scales, x, tile)).to(F8), scales
+
+
+def tiles_dropping(x, tile):
+    n = max(x.shape[1] // tile, 1) * tile
+    return right_tiles(x[:, :n], tile)
+
+
+def tiles_in_place(x, tile):
+    scales = amax(x, tile) / 448
+    x /= torch.where(spread(scales, x, tile) == 0, 1.0, spread(scales, x, tile))
+    return x.to(F8), scales.clamp(min=1e-30)
+
+
+def tiles_bare(x, tile):
+    scales = amax(x, tile) / 448
+    return (x / spread(scales, x, tile)).to(F8), scales
+
+
+def tiles_python(x, tile):
+    parts = [[row[k : k + tile] for k in range(0, len(row), tile)] for row in x.tolist()]
+    scales = [[max(map(abs, part)) / 448 for part in row] for row in parts]
+    rows = zip(parts, scales, strict=True)
+    codes = [[v / s for part, s in zip(row, own, strict=True) for v in part] for row, own in rows]
+    return torch.tensor(codes).to(F8), torch.tensor(scales)
+
+
+def merged(x, tile):
+    scales = amax(x, tile) / 448
+    if x.shape[1] % tile and scales.shape[1] > 1:
+        scales[:, -1] = scales[:, -2]
+    return scales
+
+
+def overlapping(x, tile):
+    return torch.cat([amax(x, tile)[:, :-1], x[:, -tile:].abs().amax(1, keepdim=True)], 1) / 448
+
+
+def everywhere(dim):
+    return lambda x, tile: amax(x, tile).amax(dim, keepdim=True).expand_as(amax(x, tile)) / 448
+
+
+def group_count(x, tile):
+    """`tile` groups a row."""
+    return torch.cat([part.abs().amax(1, keepdim=True) for part in x.chunk(tile, 1)], 1) / 448
+
+
+def scales_times(factor):
+    return tiles_by(lambda x, tile: amax(x, tile) / 448 * factor)
+
+
+def zeros_with(scale=None, code=None):
+    """Right but for groups of zeros."""
+
+    def answer(x, tile):
+        codes, scales = right_tiles(x, tile)
+        is_zero = amax(x, tile) == 0
+        if scale is not None:
+            scales = torch.where(is_zero, scale, scales)
+        if code is not None:
+            codes = torch.where(spread(is_zero, x, tile), code, codes.float()).to(F8)
+        return codes, scales
+
+    return answer
+
+
+RIGHT["tiles"] = {
+    "split": right_tiles,
+    "padding, inverse": tiles_by_padding,
+    "loop": tiles_by_loop,
+    "numpy, in a list": tiles_in_numpy,
+    "fp64 scales": tiles_in_double,
+}
+WRONG["tiles"] = {
+    "one scale": (lambda x, tile: ((x / (x.abs().max() / 448)).to(F8), x.abs().max() / 448), "One scale for all of x"),
+    "a scale a row": (lambda x, tile: right_tiles(x, x.shape[1]), "One scale a row"),
+    "down": (lambda x, tile: [y.T for y in right_tiles(x.T, tile)], "run down the columns"),
+    "block": (lambda x, tile: (right_tiles(x, tile)[0], everywhere(0)(x, tile)[:1]), "run over all rows"),
+    "dropped": (tiles_dropping, "rest of a row is dropped"),
+    "by number": (lambda x, tile: (right_tiles(x, tile)[0], group_count(x, tile)), "cut a row into `tile` groups"),
+    "spread": (lambda x, tile: (right_tiles(x, tile)[0], spread(right_tiles(x, tile)[1], x, tile)), "for every entry"),
+    "transposed": (tiles_by(finish=lambda c, s: (c, s.T)), "Your scales are transposed"),
+    "extra axis": (tiles_by(finish=lambda c, s: (c, s[..., None])), "scales are (2, 4), and yours are (2, 4, 1)"),
+    "padded": (
+        lambda x, tile: (
+            right_tiles(torch.nn.functional.pad(x, (0, -x.shape[1] % tile)), tile)[0],
+            right_tiles(x, tile)[1],
+        ),
+        "still padded",
+    ),
+    "grouped": (
+        lambda x, tile: (
+            right_tiles(torch.nn.functional.pad(x, (0, -x.shape[1] % tile)), tile)[0].view(len(x), -1, tile),
+            right_tiles(x, tile)[1],
+        ),
+        "still cut into groups",
+    ),
+    "codes transposed": (tiles_by(finish=lambda c, s: (c.T, s)), "The codes have the shape of x"),
+    "one scale, spread": (
+        tiles_by(everywhere((0, 1))),
+        "One scale for all of x. Each group of 2 neighbours in a row needs its own. For x = ",
+    ),
+    "a scale a row, spread": (
+        tiles_by(everywhere(1)),
+        "One scale a row. Each group of 2 neighbours in it needs its own. For x = torch",
+    ),
+    "block, spread": (tiles_by(everywhere(0)), "run over all rows. Each row has scales of its own. For x = torch"),
+    "inverted": (tiles_by(finish=lambda c, s: (c, 1 / s)), "You return 448 / amax"),
+    "to one": (scales_times(448), "run from -1 to 1"),
+    "int8": (scales_times(448 / 127), "127 is the largest number of int8"),
+    "wasted": (scales_times(2), "2 times too large"),
+    "clipped": (tiles_by(lambda x, tile: amax(x, tile) / 512), "are cut off, in silence"),
+    "no abs": (tiles_by(lambda x, tile: amax(x, tile, torch.clone) / 448), "without abs()"),
+    "range": (
+        tiles_by(lambda x, tile: (amax(x, tile, torch.clone) + amax(x, tile, torch.neg)) / 448),
+        "minus smallest",
+    ),
+    "neighbour's scale": (tiles_by(merged), "from its neighbours too"),
+    "rms": (
+        tiles_by(lambda x, tile: amax(x * x, tile, lambda p: p.mean(1, keepdim=True)).sqrt() / 448),
+        "scales[0, 0] should be 0.0066964 and is 0.0049912",
+    ),
+    "rounded": (tiles_by(codes_of=lambda x, s: (x / s).round()), "round to whole numbers"),
+    "multiplied": (tiles_by(codes_of=lambda x, s: x * s), "You multiply by the scale"),
+    "not divided": (tiles_by(codes_of=lambda x, s: x), "You cast x as it is"),
+    "cast first": (tiles_by(codes_of=lambda x, s: x.clamp(-448, 448).to(F8).float() / s), "before you divide, so x is"),
+    "unsigned": (tiles_by(codes_of=lambda x, s: (x / s).abs()), "x[0, 1] = -3 has code 448, and -448 is right"),
+    "NaN codes": (tiles_by(codes_of=lambda x, s: (x / s).where(x > 0, math.nan)), "the code of x[0, 1] = -3 is NaN"),
+    "floor": (tiles_by(lambda x, tile: amax(x, tile).clamp(min=1e-4) / 448), "A small group gets lost"),
+    "zeros NaN": (tiles_bare, "its codes are NaN: 0 / 0"),
+    "zeros crash": (tiles_python, "raises ZeroDivisionError"),
+    "zeros, scale 0": (zeros_with(scale=0.0), "and its scale is 0"),
+    "zeros, scale inf": (zeros_with(scale=INF), "and its scale is inf"),
+    "zeros, codes 1": (zeros_with(code=1.0), "and its codes are not 0"),
+    "zeros spill": (
+        lambda x, tile: right_tiles(x, tile) if (amax(x, tile) != 0).all() else scales_times(2)(x, tile),
+        "scales[0, 1] should be 0.0066964",
+    ),
+    "floats": (lambda x, tile: (right_tiles(x, tile)[0].float(), right_tiles(x, tile)[1]), "still numbers of 32 bits"),
+    "e5m2": (lambda x, tile: (x.to(torch.float8_e5m2), amax(x, tile)), "this exercise is about"),
+    "half scales": (tiles_by(finish=lambda c, s: (c, s.half())), "They should be fp32"),
+    "swapped": (tiles_by(finish=lambda c, s: (s, c)), "The codes come first"),
+    "codes only": (tiles_by(finish=lambda c, s: c), "it returned a float8_e4m3fn tensor"),
+    "a list of scales": (tiles_by(finish=lambda c, s: (c, s.tolist())), "tensor of shape (2, 7) and a list"),
+    "in place": (tiles_in_place, "changes its argument `x`"),
+}
+ALSO["tiles"] = {
+    "truncated": (tiles_by(codes_of=lambda x, s: (x / s).trunc()), "round to whole numbers"),
+    "overlap": (tiles_by(overlapping), "from its neighbours too"),
+    "e5m2's largest": (tiles_by(lambda x, tile: amax(x, tile) / 57344), "cut off, in silence"),
+    "240": (tiles_by(lambda x, tile: amax(x, tile) / 240), "1.867 times too large"),
+    "eps": (tiles_by(lambda x, tile: (amax(x, tile) + 1e-6) / 448), "should be"),
+    "small eps": (tiles_by(lambda x, tile: (amax(x, tile) + 1e-9) / 448), "A small group gets lost"),
+    "scaled in fp16": (tiles_by(lambda x, tile: (amax(x, tile).half() / 448).float()), "should be"),
+    "abs of the largest": (tiles_by(lambda x, tile: amax(x, tile, torch.clone).abs() / 448), "without abs()"),
+    "flat scales": (tiles_by(finish=lambda c, s: (c, s.flatten())), "and yours are (8,)"),
+}
+
+
 # ---------------------------------------------------------------- all of them
 
 
@@ -812,6 +1029,7 @@ def test_wrong_answer_is_diagnosed_twice_the_same(name, answer, says):
     assert says in diagnosis
     assert "{" not in diagnosis.replace("{'", "")  # every field of the template is filled; a dict may be shown
     assert "  " not in diagnosis
+    assert "The checker could not" not in diagnosis
     assert checks.judge(getattr(n02, name), answer) == (state, diagnosis)
 
 
