@@ -1,6 +1,6 @@
 """Charts of how numbers are spread: ranges on a logarithmic line, histograms by power of two, dots for repeated runs.
 
-Each returns a matplotlib Figure for `page.figure`, in the house style; what differs in meaning differs in more than colour.
+Each returns a matplotlib Figure for `page.figure`, in the house style; meaning is never told by colour alone.
 """
 
 from __future__ import annotations
@@ -131,4 +131,5 @@ def dots(
 def trace(ax: Axes, values: Sequence[float], events: Sequence[int], **style: Any) -> None:
     """A step curve of one value a step, with a cross wherever an event fell."""
     ax.step(range(len(values)), list(values), where="post", **style)
-    ax.plot(list(events), [values[step] for step in events], "X", color=COLORS["vermillion"], markersize=8, linestyle="")
+    at = [values[step] for step in events]
+    ax.plot(list(events), at, "X", color=COLORS["vermillion"], markersize=8, linestyle="")

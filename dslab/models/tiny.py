@@ -6,15 +6,17 @@ every Python (`pydoc_data.topics`, about 700 kB of English and code).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 
 class _Block(nn.Module):
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, activation: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.activation = heads, activation
         self.attention_norm, self.mlp_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
@@ -24,7 +26,7 @@ class _Block(nn.Module):
         q, k, v = self.qkv(self.attention_norm(x)).view(B, T, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         attended = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + self.out(attended.transpose(1, 2).reshape(B, T, D))
-        return x + self.down(F.gelu(self.up(self.mlp_norm(x))))
+        return x + self.down(self.activation(self.up(self.mlp_norm(x))))
 
 
 class TinyLM(nn.Module):
@@ -34,10 +36,13 @@ class TinyLM(nn.Module):
     torch.Size([1, 5, 256])
     """
 
-    def __init__(self, width: int = 64, layers: int = 2, heads: int = 2, context: int = 64) -> None:
+    def __init__(
+        self, width: int = 64, layers: int = 2, heads: int = 2, context: int = 64,
+        activation: Callable[[Tensor], Tensor] = F.relu,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.embed, self.place = nn.Embedding(256, width), nn.Embedding(context, width)
-        self.blocks = nn.ModuleList([_Block(width, heads) for _ in range(layers)])
+        self.blocks = nn.ModuleList([_Block(width, heads, activation) for _ in range(layers)])
         self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, 256, bias=False)
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):

@@ -36,16 +36,26 @@ _MODULES = {"differential", "fp8"}
 __all__ = sorted([*_HOME, *_MODULES])
 
 if TYPE_CHECKING:
-    from dslab.precision import differential, fp8
-    from dslab.precision.emulation import emulate
-    from dslab.precision.fp8 import Quantized, calc_diff, quantize
-    from dslab.precision.fp8_linear import Fp8Linear
-    from dslab.precision.fp8_matmul import fp8_matmul
-    from dslab.precision.rounding import FORMATS, Format, format_of, round_to
-    from dslab.precision.scaler import GradScaler
-    from dslab.precision.step import Plan, StepReport, plan, train_step
-    from dslab.precision.underflow import Binades, underflow_report
-    from dslab.precision.watch import watch_gradients
+    from dslab.precision import differential as differential
+    from dslab.precision import fp8 as fp8
+    from dslab.precision.emulation import emulate as emulate
+    from dslab.precision.fp8 import Quantized as Quantized
+    from dslab.precision.fp8 import calc_diff as calc_diff
+    from dslab.precision.fp8 import quantize as quantize
+    from dslab.precision.fp8_linear import Fp8Linear as Fp8Linear
+    from dslab.precision.fp8_matmul import fp8_matmul as fp8_matmul
+    from dslab.precision.rounding import FORMATS as FORMATS
+    from dslab.precision.rounding import Format as Format
+    from dslab.precision.rounding import format_of as format_of
+    from dslab.precision.rounding import round_to as round_to
+    from dslab.precision.scaler import GradScaler as GradScaler
+    from dslab.precision.step import Plan as Plan
+    from dslab.precision.step import StepReport as StepReport
+    from dslab.precision.step import plan as plan
+    from dslab.precision.step import train_step as train_step
+    from dslab.precision.underflow import Binades as Binades
+    from dslab.precision.underflow import underflow_report as underflow_report
+    from dslab.precision.watch import watch_gradients as watch_gradients
 
 
 def __getattr__(name: str) -> Any:

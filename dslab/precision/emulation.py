@@ -32,7 +32,7 @@ _PRODUCTS = {
 }  # fmt: skip
 
 
-class emulate(TorchFunctionMode):  # noqa: N801 - used like torch.autocast
+class emulate(TorchFunctionMode):  # lower case, like torch.autocast
     """Context in which every matrix product takes and gives numbers of `dtype`, forward and backward.
 
     dtype: a torch dtype, a name ("fp16", "bf16", "e4m3", "e5m2") or any split such as "e3m4".

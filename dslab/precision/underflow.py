@@ -1,8 +1,8 @@
 """Where gradients lie among the powers of two, and what a format would lose of them.
 
-A *binade* is one factor of two: the numbers from 2^e up to, not including, 2^(e+1). Counting numbers by binade needs 256
-integers, however many numbers there are, and answers every later question about loss scales: multiplying all numbers by
-2^s moves the whole histogram by s.
+A *binade* is one factor of two: the numbers from 2^e up to, not including, 2^(e+1). Counting numbers by binade needs
+256 integers, however many numbers there are, and answers every later question about loss scales: multiplying all numbers
+by 2^s moves the whole histogram by s.
 """
 
 from __future__ import annotations
@@ -98,7 +98,10 @@ def _exponent(scale: float) -> int:
 
 @dataclass(frozen=True)
 class UnderflowReport:
-    """What `underflow_report` found. rows: one dict a parameter, most endangered first; shares are of non-zero entries."""
+    """What `underflow_report` found.
+
+    rows: one dict a parameter, most endangered first; shares are of its non-zero entries.
+    """
 
     format: Format
     scale: float
@@ -118,8 +121,8 @@ class UnderflowReport:
 
     def __str__(self) -> str:
         return (
-            f"{self.lost:.1%} of the non-zero gradient entries become zero in {self.format.name} at scale {self.scale:g}; "
-            f"nothing overflows up to scale {self.largest_safe_scale:g}"
+            f"{self.lost:.1%} of the non-zero gradient entries become zero in {self.format.name} "
+            f"at scale {self.scale:g}; nothing overflows up to scale {self.largest_safe_scale:g}"
         )
 
 
@@ -132,7 +135,7 @@ def underflow_report(
     scale: a power of two.
     Raises ValueError where no parameter has a gradient, or where one is not finite (an overflow, not an underflow).
     """
-    to, everything, rows = format_of(dtype), Binades(), []
+    to, everything, rows = format_of(dtype), Binades(), list[dict[str, Any]]()
     for name, parameter in model.named_parameters():
         gradient = parameter.grad
         if gradient is None:
@@ -153,7 +156,5 @@ def underflow_report(
         )
     if not rows:
         raise ValueError("no parameter of this model has a gradient; call backward() on its loss first")
-    rows.sort(key=lambda row: -row["lost"] if row["lost"] == row["lost"] else 1.0)
+    rows.sort(key=lambda row: -1.0 if math.isnan(row["lost"]) else row["lost"], reverse=True)
     return UnderflowReport(to, scale, rows, everything)
-
-
