@@ -11,50 +11,6 @@ from torch import nn
 
 from dslab.precision.scaler import next_scale, unscale_and_check_
 
-# -- the two formulas, against PyTorch's kernels ----------------------------------------------------------------------
-
-DTYPES = ["half", "bfloat16", "float32", "float64"]
-NUMBERS = st.floats(width=16, allow_nan=True, allow_infinity=True)
-
-
-@settings(deadline=None)
-@given(
-    st.lists(NUMBERS, min_size=1, max_size=6),
-    st.integers(-20, 40),
-    st.sampled_from(DTYPES),
-)
-def test_unscaling_is_the_kernels(values, exponent, dtype):
-    inv_scale = torch.tensor(1.1 * 2.0**-exponent)
-    grads = [torch.tensor(values).to(getattr(torch, dtype)) for _ in range(2)]
-    found = [torch.zeros(()), torch.zeros(1)]
-    unscale_and_check_(grads[0], inv_scale, found[0])
-    torch._amp_foreach_non_finite_check_and_unscale_([grads[1]], found[1], inv_scale)
-    torch.testing.assert_close(grads[0], grads[1], rtol=0, atol=0, equal_nan=True)
-    assert found[0] == found[1]
-
-
-def test_a_verdict_once_found_stays_and_nothing_is_found_in_large_numbers():
-    found = torch.zeros(())
-    unscale_and_check_(torch.tensor([3.4e38, -3.4e38, 1e-45, 0.0]), torch.tensor(1e10), found)  # inf only afterwards
-    assert found == 0
-    unscale_and_check_(torch.tensor([NAN]), torch.tensor(1.0), found)
-    unscale_and_check_(torch.tensor([1.0]), torch.tensor(1.0), found)
-    assert found == 1
-
-
-@settings(deadline=None)
-@given(
-    st.floats(0, float(torch.finfo(torch.float32).max), width=32), st.integers(0, 5), st.sampled_from([0.0, 1.0, 2.0]),
-    st.floats(1.01, 1e4), st.floats(0, 0.99), st.integers(1, 6),
-)  # fmt: skip
-def test_the_next_scale_is_the_kernels(scale, tracker, found, growth, backoff, interval):
-    before = torch.tensor(scale), torch.tensor(tracker, dtype=torch.int32)
-    theirs = [t.clone() for t in before]
-    torch._amp_update_scale_(*theirs, torch.tensor(found), growth, backoff, interval)
-    after = next_scale(*before, torch.tensor(found), growth, backoff, interval)
-    assert [x.item() for x in after] == [x.item() for x in theirs]
-
-
 # -- scale ------------------------------------------------------------------------------------------------------------
 
 
@@ -244,3 +200,47 @@ def test_a_floor_lets_training_go_on():
         assert a_step(scaler, 0.5) == [0.5]
         scaler.update()
     assert scaler.get_scale() == 2.0**-2
+
+
+# -- the two formulas, against PyTorch's kernels ----------------------------------------------------------------------
+
+DTYPES = ["half", "bfloat16", "float32", "float64"]
+NUMBERS = st.floats(width=16, allow_nan=True, allow_infinity=True)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(NUMBERS, min_size=1, max_size=6),
+    st.integers(-20, 40),
+    st.sampled_from(DTYPES),
+)
+def test_unscaling_is_the_kernels(values, exponent, dtype):
+    inv_scale = torch.tensor(1.1 * 2.0**-exponent)
+    grads = [torch.tensor(values).to(getattr(torch, dtype)) for _ in range(2)]
+    found = [torch.zeros(()), torch.zeros(1)]
+    unscale_and_check_(grads[0], inv_scale, found[0])
+    torch._amp_foreach_non_finite_check_and_unscale_([grads[1]], found[1], inv_scale)
+    torch.testing.assert_close(grads[0], grads[1], rtol=0, atol=0, equal_nan=True)
+    assert found[0] == found[1]
+
+
+def test_a_verdict_once_found_stays_and_nothing_is_found_in_large_numbers():
+    found = torch.zeros(())
+    unscale_and_check_(torch.tensor([3.4e38, -3.4e38, 1e-45, 0.0]), torch.tensor(1e10), found)  # inf only afterwards
+    assert found == 0
+    unscale_and_check_(torch.tensor([NAN]), torch.tensor(1.0), found)
+    unscale_and_check_(torch.tensor([1.0]), torch.tensor(1.0), found)
+    assert found == 1
+
+
+@settings(deadline=None)
+@given(
+    st.floats(0, float(torch.finfo(torch.float32).max), width=32), st.integers(0, 5), st.sampled_from([0.0, 1.0, 2.0]),
+    st.floats(1.01, 1e4), st.floats(0, 0.99), st.integers(1, 6),
+)  # fmt: skip
+def test_the_next_scale_is_the_kernels(scale, tracker, found, growth, backoff, interval):
+    before = torch.tensor(scale), torch.tensor(tracker, dtype=torch.int32)
+    theirs = [t.clone() for t in before]
+    torch._amp_update_scale_(*theirs, torch.tensor(found), growth, backoff, interval)
+    after = next_scale(*before, torch.tensor(found), growth, backoff, interval)
+    assert [x.item() for x in after] == [x.item() for x in theirs]
