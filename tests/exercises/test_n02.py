@@ -129,6 +129,8 @@ WRONG["lost"] = {
     "None": (lambda g, s: print(end=""), "it returned None"),
 }
 ALSO["lost"] = {
+    "whole scale": (lambda g, s: right_lost(g, max(1, int(s))) if s >= 1 else right_lost(g, s), "and scale 3.9 you"),
+    "scale at most 2**15": (lambda g, s: right_lost(g, min(s, 2**15)), "and scale 2**16 you"),
     "zeros before, over alive": (lambda g, s: (zero(g * s).sum() / (g != 0).sum()).item(), "had nothing to lose"),
     "normal, with tie": (lost_by(lambda x: x.abs() <= 2**-14), "smallest normal number"),
     "sign at 2**-25": (lost_by(lambda x: x <= 2**-25), "forget the sign"),
@@ -338,7 +340,7 @@ WRONG["unscale"] = {
     "squares": (unscale_by(lambda g: is_bad(g.square().sum())), "Squares of large"),
     "sum is inf": (unscale_by(lambda g: g.sum().isinf()), "inf - inf is NaN"),
     "above 65504": (unscale_by(lambda g: is_bad(g) or g.abs().max() > 65504), "the largest of fp16"),
-    "above 1e38": (unscale_by(lambda g: is_bad(g) or g.abs().max() > 1e38), "you answer True, but every entry"),
+    "above 3e38": (unscale_by(lambda g: is_bad(g) or g.abs().max() > 3e38), "you answer True, but every entry"),
     "crash": (unscale_crashing, "your code raises TypeError"),
     "filled": (unscale_filling, "To many optimizers zeros"),
     "None has no div_": (lambda ps, s: [p.grad.div_(s) for p in ps] and right_unscale(ps, 1), "raises AttributeError"),
@@ -787,6 +789,10 @@ ALSO["plan"] = {
         choosing(lambda a, b, c: "bf16" if b >= 1.5 * a and c <= 2 * b else "fp16" if c >= 1.5 * a else "fp32"),
         "you answer ('fp32', False), but",
     ),
+    "1.19": (
+        choosing(lambda a, b, c: "bf16" if b >= 1.19 * a and c <= 2 * b else "fp16" if c >= 1.19 * a else "fp32"),
+        "(bf16 1.19 times, fp16 1.19 times)",
+    ),
     "three times": (
         choosing(lambda a, b, c: "bf16" if b >= 1.2 * a and c <= 3 * b else "fp16" if c >= 1.2 * a else "fp32"),
         "you answer ('bf16', False), but",
@@ -1005,6 +1011,10 @@ ALSO["tiles"] = {
     "240": (tiles_by(lambda x, tile: amax(x, tile) / 240), "1.867 times too large"),
     "eps": (tiles_by(lambda x, tile: (amax(x, tile) + 1e-6) / 448), "should be"),
     "small eps": (tiles_by(lambda x, tile: (amax(x, tile) + 1e-9) / 448), "A small group gets lost"),
+    "no subnormals": (
+        tiles_by(codes_of=lambda x, s: (x / s).where((x / s).abs() >= 2**-6, 0.0)),
+        "tile 6 x[0, 1] = -0.01 has code 0",
+    ),
     "scaled in fp16": (tiles_by(lambda x, tile: (amax(x, tile).half() / 448).float()), "should be"),
     "abs of the largest": (tiles_by(lambda x, tile: amax(x, tile, torch.clone).abs() / 448), "without abs()"),
     "flat scales": (tiles_by(finish=lambda c, s: (c, s.flatten())), "and yours are (8,)"),

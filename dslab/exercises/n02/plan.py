@@ -118,7 +118,8 @@ FULL: tuple[Rates, ...] = (
     {"fp32": 10, "bf16": 12, "fp16": 12},  # exactly fast
     {"fp32": 10, "bf16": 5, "fp16": 12},
     {"fp32": 10, "bf16": 16, "fp16": 32},  # exactly twice
-    {"fp32": 10, "bf16": 16, "fp16": 33},
+    {"fp32": 10, "bf16": 16, "fp16": 32.2},  # and hardly more
+    {"fp32": 10, "bf16": 11.9, "fp16": 11.9},
     {"fp32": 10, "bf16": 11, "fp16": 25},
 )
 PARTS: tuple[Rates, ...] = (

@@ -110,6 +110,7 @@ Case = tuple[Tensor, int]  # x, tile
 
 # Every group its own size, one all negative; seven columns in pairs leave one over. All wrong shapes differ here.
 LISTED = [[1.0, -3.0, 100.0, 0.5, -60.0, 7.0, 0.02], [-0.7, -0.2, 5.0, 0.3, 0.004, -0.001, -40.0]]
+SMALL = [[448.0, -0.01, 0.004, 0.0015, -1.0, 0.0009]]  # down to where the codes end: half of 2**-9 is 0.00098
 DRAWS = (((4, 300), 128, 1.0), ((6, 8), 4, 1e-3), ((3, 5), 1, 1.0), ((2, 6), 10, 50.0), ((5, 9), 3, 1.0))
 TINY = (((3, 10), 4, 1e-8), ((3, 10), 4, 1e25))
 ZEROS: tuple[tuple[list[list[float]], int], ...] = (
@@ -130,7 +131,7 @@ def _list(numbers: list[list[float]], tile: int) -> tuple[str, Case]:
 
 @functools.cache
 def _ordinary() -> list[tuple[str, Case]]:
-    return [_list(LISTED, 2), *(_draw(seed, *facts) for seed, facts in enumerate(DRAWS))]
+    return [_list(LISTED, 2), _list(SMALL, 6), *(_draw(seed, *facts) for seed, facts in enumerate(DRAWS))]
 
 
 def check(my_quantize: Any) -> str | None:
