@@ -6,7 +6,7 @@ and every series differs in marker as well as colour.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,17 +34,20 @@ def curves(
     percent: bool = False,
     ylim: tuple[float, float] | None = None,
     line_at: float | None = None,
+    dashed: Collection[str] = (),
 ) -> Figure:
     """One line a series over common x, named at its end (a shorter series stops earlier).
 
     line_at: a level to compare with, drawn across.
+    dashed:  series drawn with gaps, so that what lies exactly under them is seen.
     """
     import matplotlib.pyplot as plt
     from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter, StrMethodFormatter
 
     fig, ax = plt.subplots()
     for (name, values), color, marker in zip(series.items(), _ORDER, _MARKERS, strict=False):
-        ax.plot(x[: len(values)], values, color=color, marker=marker if markers else None, markersize=5, label=name)
+        style = {"linestyle": (0, (3, 3)) if name in dashed else "-", "marker": marker if markers else None}
+        ax.plot(x[: len(values)], values, color=color, markersize=5, label=name, **style)  # type: ignore[arg-type]
     if line_at is not None:
         ax.axhline(line_at, color="#666666", linewidth=0.9, linestyle="--")
     ax.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if logx else "linear", yscale="log" if logy else "linear")
@@ -54,7 +57,8 @@ def curves(
         ax.set_xticks(list(x), [f"{value:,}" for value in x])
         ax.minorticks_off()
     if logy:
-        ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        low, high = ax.get_ylim()
+        ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 1e3 * low else (1.0,)))
         ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         ax.yaxis.set_minor_formatter(NullFormatter())
     if percent:

@@ -47,7 +47,7 @@ def spans(rows: Mapping[str, Mapping[str, tuple[float, float]]], *, xlabel: str,
     ax.set_xticks(ticks, [f"$10^{{{tick}}}$" for tick in ticks])
     ax.grid(visible=False, axis="y")
     ax.set(xlabel=xlabel, ylabel=" ")
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.3 - 0.12 * (5 / len(rows))), ncols=3)
+    fig.legend(loc="outside lower center", ncols=3)
     return fig
 
 
@@ -67,6 +67,7 @@ def binades(
     next begins; window: exponents drawn (what lies outside is summed into the outermost bar).
     """
     import matplotlib.pyplot as plt
+    from matplotlib.patches import Patch
     from matplotlib.ticker import PercentFormatter
 
     if ax is None:
@@ -82,8 +83,7 @@ def binades(
     for fate, (color, hatch) in FATES.items():
         mine = {e: s for e, s in gathered.items() if _fate(e, zero_below, normal_from, infinite_from) == fate}
         ax.bar(
-            list(mine), list(mine.values()), width=0.86, color=color, hatch=hatch, edgecolor="white", linewidth=0.3,
-            label=f"{fate}: {totals[fate]:.1%}",
+            list(mine), list(mine.values()), width=0.86, color=color, hatch=hatch, edgecolor="white", linewidth=0.3
         )  # fmt: skip
     for edge in (zero_below, infinite_from):
         ax.axvline(edge - 0.5, color="#666666", linewidth=0.9, linestyle="--")
@@ -91,7 +91,9 @@ def binades(
     ax.set_xticks(list(ticks), [f"$2^{{{tick}}}$" for tick in ticks])
     ax.set(xlim=(low - 1, high + 1), xlabel=xlabel, ylabel="share of gradient entries")
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    ax.legend(loc="upper right")
+    keys = [Patch(facecolor=color, hatch=hatch, edgecolor="white") for color, hatch in FATES.values()]
+    words = [f"{fate}: {share:.1%}" for fate, share in totals.items()]
+    ax.figure.legend(keys, words, loc="outside lower center", ncols=2)  # below: bars may stand anywhere
     return ax.figure  # type: ignore[return-value]
 
 
@@ -123,7 +125,7 @@ def dots(
     ax.set_yticks(range(len(groups)), list(groups))
     ax.set_ylim(len(groups) - 0.5, -0.5)
     ax.grid(visible=False, axis="y")
-    ax.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    ax.xaxis.set_major_formatter(PercentFormatter(1.0))
     ax.set(xlabel=xlabel, ylabel=" ")
     return fig
 

@@ -1,7 +1,7 @@
 """Where gradients lie among the powers of two, and what a format would lose of them.
 
-A *binade* is one factor of two: the numbers from 2^e up to, not including, 2^(e+1). Counting numbers by binade needs
-256 integers, however many numbers there are, and answers every later question about loss scales: multiplying all numbers
+A *binade* is one factor of two: the numbers from 2^e up to, not including, 2^(e+1). A histogram of binades is 256
+integers, however many numbers it counts, and answers every later question about loss scales: multiplying all numbers
 by 2^s moves the whole histogram by s.
 """
 
