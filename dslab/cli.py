@@ -181,7 +181,7 @@ def doctor() -> None:
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def bench(
     context: typer.Context,
-    topic: Annotated[str, typer.Argument(help="What to measure: attention.")],
+    topic: Annotated[str, typer.Argument(help="What to measure: attention, mutants.")],
 ) -> None:
     """Measure a topic's fast paths, as ratios. --save keeps the table."""
     if not topic.isidentifier():

@@ -21,7 +21,7 @@ FATES = {
     "becomes zero": (COLORS["vermillion"], "////"),
     "loses digits": (COLORS["sky"], ""),
     "kept": (COLORS["blue"], ""),
-    "becomes infinite": (COLORS["black"], "xxxx"),
+    "too large": (COLORS["black"], "xxxx"),
 }
 
 
@@ -89,7 +89,7 @@ def binades(
         ax.axvline(edge - 0.5, color="#666666", linewidth=0.9, linestyle="--")
     ticks = range(-40, 21, 10)
     ax.set_xticks(list(ticks), [f"$2^{{{tick}}}$" for tick in ticks])
-    ax.set(xlim=(low - 1, high + 1), xlabel=xlabel, ylabel="share of gradient entries")
+    ax.set(xlim=(low - 1, high + 1), xlabel=xlabel, ylabel="share of entries")
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     keys = [Patch(facecolor=color, hatch=hatch, edgecolor="white") for color, hatch in FATES.values()]
     words = [f"{fate}: {share:.1%}" for fate, share in totals.items()]
@@ -135,3 +135,32 @@ def trace(ax: Axes, values: Sequence[float], events: Sequence[int], **style: Any
     ax.step(range(len(values)), list(values), where="post", **style)
     at = [values[step] for step in events]
     ax.plot(list(events), at, "X", color=COLORS["vermillion"], markersize=8, linestyle="")
+
+
+def rulers(formats: Mapping[str, tuple[float, float, float, float]], *, marks: Mapping[str, float]) -> Figure:
+    """How finely each number format divides its range: relative distance to the next number, over the number.
+
+    formats: name -> (smallest, smallest normal, largest, epsilon). Flat where all digits are there, rising to 1 where
+    they run out, ended where the format ends. marks: name -> number at which a dashed line stands.
+    """
+    import matplotlib.pyplot as plt
+
+    fig, ax = plt.subplots()
+    palette = [color for name, color in COLORS.items() if name not in ("yellow", "black")]
+    for (name, (smallest, normal, largest, epsilon)), color in zip(formats.items(), palette, strict=False):
+        ax.plot([smallest, normal, largest], [1.0, epsilon, epsilon], color=color, linewidth=2.4)
+        ax.plot([smallest, largest], [1.0, epsilon], linestyle="", marker="|", markersize=11, color=color)
+        near = [other for *_, other in formats.values() if other != epsilon and 1 / 3 < other / epsilon < 3]
+        lift = 6 * sum(1 if epsilon > other else -1 for other in near)  # points; labels of close lines part
+        place = {"textcoords": "offset points", "xytext": (7, lift), "va": "center", "fontsize": 10}
+        ax.annotate(name, (largest, epsilon), color=color, **place)  # type: ignore[arg-type]
+    for name, at in marks.items():
+        ax.axvline(at, color="#666666", linewidth=0.9, linestyle="--")
+        ax.annotate(name, (at, 1.6), fontsize=9, ha="center", va="bottom", annotation_clip=False)
+    ax.set(xscale="log", yscale="log", xlim=(1e-46, 1e45), ylim=(3e-8, 1.4))
+    ax.set_xticks([10.0**e for e in range(-40, 41, 10)])
+    gaps = [10.0**e for e in range(-7, 1)]
+    ax.set_yticks(gaps, [f"{100 * gap:.5f}".rstrip("0").rstrip(".") + "%" for gap in gaps])
+    ax.minorticks_off()
+    ax.set(xlabel="absolute value", ylabel="gap to the next number")
+    return fig
