@@ -175,7 +175,11 @@ def test_the_last_step_is_reported():
 
 
 @BOTH
-@pytest.mark.parametrize(("bad", "scale", "then"), [(143, 2.0**-127, 0.5), (144, 2.0**-128, -INF), (166, 0.0, NAN)])
+@pytest.mark.parametrize(
+    ("bad", "scale", "then"),
+    [(143, 2.0**-127, 0.5), (144, 2.0**-128, -INF), (166, 0.0, NAN)],
+    ids=["143", "144", "166"],
+)
 def test_without_a_floor_a_run_of_nan_ruins_the_next_healthy_step(make, bad, scale, then):
     scaler, p = make(), nn.Parameter(torch.ones(()))
     optimizer = torch.optim.SGD([p], lr=0.5)
