@@ -351,6 +351,7 @@ WRONG["unscale"] = {
     "a list": (lambda ps, s: [right_unscale(ps, s)], "it returned a list"),
 }
 ALSO["unscale"] = {
+    "scale at most 2**16": (unscale_by(divide=lambda g, s: g / min(s, 2**16)), "and scale 3.35544e+07 .grad 0"),
     "1 / scale in bf16": (unscale_by(divide=lambda g, s: g * torch.tensor(1 / s).bfloat16().float()), "in 16 bits"),
     "NaN == NaN": (unscale_by(lambda g: g.isinf().any() or g.sum() == math.nan), "nothing equals NaN"),
     "1 / half": (unscale_by(divide=lambda g, s: g * (1 / torch.tensor(s).half()).float()), "in 16 bits"),
@@ -490,7 +491,11 @@ RIGHT["step"] = {
     ),
 }
 WRONG["step"] = {
-    "no unscale": (stepping({"unscale": None}), "You clip scaled gradients: scaler.unscale_(optimizer) is missing"),
+    "no unscale": (
+        stepping({"unscale": None}),
+        "You clip scaled gradients: scaler.unscale_(optimizer) is missing before it. Their norm is the scale times "
+        "larger, so nearly every step is cut to almost nothing. With 3 micro-batches and max_norm 0.5 weight",
+    ),
     "clip before unscale": (stepping({"unscale": CLIP, "clip": "scaler.unscale_(optimizer)"}), "You clip before you"),
     "no update": (stepping({"update": None}), "scaler.update() is missing"),
     "update inside": (stepping({"inside": "    scaler.update()", "update": None}), "update once, last of all"),
@@ -578,6 +583,10 @@ WRONG["step"] = {
     "bad one left out": (
         stepping({"backward": "    if loss.isfinite():\n        scaler.scale(loss).backward()"}),
         "With 3 micro-batches (one overflows) and max_norm 1e+06 weight[0, 0] should become 0.3,",
+    ),
+    "asks for momentum": (
+        stepping({"after": "assert optimizer.param_groups[0]['momentum'] >= 0"}),
+        "KeyError",
     ),
     "misspelt": (stepping({"update": "scaler.updat()"}), "AttributeError"),
 }
@@ -1015,6 +1024,12 @@ ALSO["tiles"] = {
         tiles_by(codes_of=lambda x, s: (x / s).where((x / s).abs() >= 2**-6, 0.0)),
         "tile 6 x[0, 1] = -0.01 has code 0",
     ),
+    "powers of two": (
+        tiles_by(lambda x, tile: (amax(x, tile) / 448).log2().ceil().exp2()),
+        "scales[0, 0] should be 0.0066964 and is 0.0078125",
+    ),
+    "scales in bf16": (tiles_by(lambda x, tile: (amax(x, tile) / 448).bfloat16().float()), "scales[0, 0] should be"),
+    "x in bf16": (tiles_by(codes_of=lambda x, s: x.bfloat16().float() / s), "= -0.28967 has code -36, and -40"),
     "scaled in fp16": (tiles_by(lambda x, tile: (amax(x, tile).half() / 448).float()), "should be"),
     "abs of the largest": (tiles_by(lambda x, tile: amax(x, tile, torch.clone).abs() / 448), "without abs()"),
     "flat scales": (tiles_by(finish=lambda c, s: (c, s.flatten())), "and yours are (8,)"),

@@ -218,7 +218,7 @@ def _check_nones(my_unscale: Any) -> str | None:
         if (i := _first_wrong(case, outcome)) is not None:
             name = "none_filled" if case[0][i] is None else "none_stops" if None in case[0][:i] else "wrong"
             return _say_grad(case, outcome, i, name)
-        if said := _say_type(case, outcome) or _say_parameters(case, outcome):
+        if said := _say_type(case, outcome):
             return said
         got, want = probe.as_bool(outcome.flag), definition(*case)[1]
         if got != want:
