@@ -1,7 +1,7 @@
 """A language model over bytes, small enough to train in a second: for experiments about training, not about language.
 
 Pre-norm Transformer with learned positions. What it reads is the reference of the Python language, which comes with
-every Python (`pydoc_data.topics`, about 700 kB of English and code).
+every Python (`pydoc_data.topics`, 466 kB of English and code in 3.11; each version has its own text).
 """
 
 from __future__ import annotations
