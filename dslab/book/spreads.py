@@ -64,7 +64,7 @@ def binades(
     """Bars over powers of two (exponent -> share of the numbers), coloured by what a format makes of them.
 
     A binade e holds 2^e up to 2^(e+1). zero_below, normal_from, infinite_from: exponents where one fate ends and the
-    next begins; window: exponents drawn (what lies outside is summed into the outermost bar).
+    next begins; window: exponents drawn (what lies outside is stacked into the outermost bars, in its own colour).
     """
     import matplotlib.pyplot as plt
     from matplotlib.patches import Patch
@@ -73,18 +73,18 @@ def binades(
     if ax is None:
         _, ax = plt.subplots()
     low, high = window
-    gathered: dict[int, float] = {}
+    gathered: dict[str, dict[int, float]] = {fate: {} for fate in FATES}
     for exponent, share in shares.items():
-        place = min(max(exponent, low), high)
-        gathered[place] = gathered.get(place, 0.0) + share
-    totals = dict.fromkeys(FATES, 0.0)
-    for exponent, share in shares.items():
-        totals[_fate(exponent, zero_below, normal_from, infinite_from)] += share
+        mine, place = gathered[_fate(exponent, zero_below, normal_from, infinite_from)], min(max(exponent, low), high)
+        mine[place] = mine.get(place, 0.0) + share
+    height: dict[int, float] = {}
     for fate, (color, hatch) in FATES.items():
-        mine = {e: s for e, s in gathered.items() if _fate(e, zero_below, normal_from, infinite_from) == fate}
+        mine = gathered[fate]
         ax.bar(
-            list(mine), list(mine.values()), width=0.86, color=color, hatch=hatch, edgecolor="white", linewidth=0.3
+            list(mine), list(mine.values()), bottom=[height.get(place, 0.0) for place in mine],
+            width=0.86, color=color, hatch=hatch, edgecolor="white", linewidth=0.3,
         )  # fmt: skip
+        height |= {place: height.get(place, 0.0) + share for place, share in mine.items()}
     for edge in (zero_below, infinite_from):
         ax.axvline(edge - 0.5, color="#666666", linewidth=0.9, linestyle="--")
     ticks = range(-40, 21, 10)
@@ -92,7 +92,7 @@ def binades(
     ax.set(xlim=(low - 1, high + 1), xlabel=xlabel, ylabel="share of entries")
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     keys = [Patch(facecolor=color, hatch=hatch, edgecolor="white") for color, hatch in FATES.values()]
-    words = [f"{fate}: {share:.1%}" for fate, share in totals.items()]
+    words = [f"{fate}: {sum(mine.values()):.1%}" for fate, mine in gathered.items()]
     ax.figure.legend(keys, words, loc="outside lower center", ncols=2)  # below: bars may stand anywhere
     return ax.figure  # type: ignore[return-value]
 
