@@ -1028,6 +1028,10 @@ ALSO["tiles"] = {
         tiles_by(lambda x, tile: (amax(x, tile) / 448).log2().ceil().exp2()),
         "scales[0, 0] should be 0.0066964 and is 0.0078125",
     ),
+    "twice, where cut": (
+        tiles_by(lambda x, tile: amax(x, tile) / 448 * (2 if tile < x.shape[1] else 1)),
+        "scales[0, 0] should be 0.0066964 and is 0.013393",
+    ),
     "scales in bf16": (tiles_by(lambda x, tile: (amax(x, tile) / 448).bfloat16().float()), "scales[0, 0] should be"),
     "x in bf16": (tiles_by(codes_of=lambda x, s: x.bfloat16().float() / s), "= -0.28967 has code -36, and -40"),
     "scaled in fp16": (tiles_by(lambda x, tile: (amax(x, tile).half() / 448).float()), "should be"),
