@@ -28,7 +28,7 @@ _HOME = {
     "Quantized": "fp8",
     "calc_diff": "fp8",
     "quantize": "fp8",
-    "fp8_matmul": "fp8_matmul",
+    "fp8_matmul": "fp8_product",
     "Fp8Linear": "fp8_linear",
 }
 _MODULES = {"differential", "fp8"}
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from dslab.precision.fp8 import calc_diff as calc_diff
     from dslab.precision.fp8 import quantize as quantize
     from dslab.precision.fp8_linear import Fp8Linear as Fp8Linear
-    from dslab.precision.fp8_matmul import fp8_matmul as fp8_matmul
+    from dslab.precision.fp8_product import fp8_matmul as fp8_matmul
     from dslab.precision.rounding import FORMATS as FORMATS
     from dslab.precision.rounding import Format as Format
     from dslab.precision.rounding import format_of as format_of

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from dslab.precision.fp8 import LARGEST_EXPONENT, TINY_FLOOR, Quantized, quantize
-from dslab.precision.fp8_matmul import fp8_matmul
+from dslab.precision.fp8_product import fp8_matmul
 
 WEIGHT_SCHEME = {"tensor": "tensor", "row": "row", "1x128": "128x128", "mx32": "mx32"}
 SQUARE = ("tensor", "128x128")  # schemes whose codes serve a matrix and its transpose alike

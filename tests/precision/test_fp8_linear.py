@@ -9,7 +9,7 @@ from torch import nn
 
 from dslab.precision.fp8 import calc_diff, quantize
 from dslab.precision.fp8_linear import Fp8Linear, Recipe, convert
-from dslab.precision.fp8_matmul import fp8_matmul
+from dslab.precision.fp8_product import fp8_matmul
 
 E4M3, E5M2 = torch.float8_e4m3fn, torch.float8_e5m2
 SCHEMES = ["tensor", "row", "1x128", "mx32"]

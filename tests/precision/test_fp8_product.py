@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from dslab.precision.fp8 import BLOCKS, calc_diff, quantize
-from dslab.precision.fp8_matmul import fp8_matmul, truncate
+from dslab.precision.fp8_product import fp8_matmul, truncate
 
 E4M3, E5M2 = torch.float8_e4m3fn, torch.float8_e5m2
 PAIRS = [("tensor", "tensor"), ("row", "row"), ("row", "tensor"), ("1x128", "128x128"), ("1x128", "1x128")]

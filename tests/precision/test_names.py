@@ -1,0 +1,64 @@
+"""What `from dslab import precision` offers: each name is the object its own file defines, whatever was imported first.
+
+A file with the name of an object would hide it: importing the file sets that name in the package.
+"""
+
+import subprocess
+import sys
+
+import pytest
+
+from dslab import precision
+
+IN_A_FRESH_INTERPRETER = """
+import importlib, pkgutil, sys
+
+def check(p, names):
+    for name in names:
+        value = getattr(p, name)
+        if name in p._MODULES:
+            assert value is sys.modules[f"dslab.precision.{name}"], name
+        else:
+            assert type(value) is not type(sys), f"{name} is a module"
+            assert value is getattr(importlib.import_module(f"dslab.precision.{p._HOME[name]}"), name), name
+
+def files(p):
+    for file in pkgutil.iter_modules(p.__path__):
+        importlib.import_module(f"dslab.precision.{file.name}")
+
+def star(p):
+    seen = {}
+    exec("from dslab.precision import *", seen)
+    assert all(seen[name] is getattr(p, name) for name in p.__all__)
+
+ORDERS = {
+    "in order": lambda p: check(p, p.__all__),
+    "backwards": lambda p: check(p, p.__all__[::-1]),
+    "files first": lambda p: (files(p), check(p, p.__all__)),
+    "files last": lambda p: (check(p, p.__all__), files(p), check(p, p.__all__)),
+    "star": lambda p: (star(p), check(p, p.__all__)),
+    "star after the files": lambda p: (files(p), star(p), check(p, p.__all__)),
+}
+for order, run in ORDERS.items():
+    for name in [name for name in sys.modules if name.startswith("dslab.precision")]:
+        del sys.modules[name]
+    try:
+        run(importlib.import_module("dslab.precision"))
+    except AssertionError as error:
+        sys.exit(f"{order}: {error}")
+"""
+
+
+def test_every_name_is_its_own_object_in_any_order_of_imports():
+    command = [sys.executable, "-c", IN_A_FRESH_INTERPRETER]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_no_object_bears_the_name_of_a_file():
+    assert not set(precision._HOME) & {*precision._HOME.values(), *precision._MODULES}
+
+
+def test_an_unknown_name_lists_the_known():
+    with pytest.raises(AttributeError, match=r"no attribute 'fp8_matmull'; it has .*fp8_matmul"):
+        precision.fp8_matmull  # noqa: B018
