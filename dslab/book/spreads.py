@@ -1,4 +1,4 @@
-"""Charts of how numbers are spread: ranges on a logarithmic line, histograms by power of two, dots for repeated runs.
+"""Charts of how numbers are spread: rulers of number formats, histograms by power of two, dots for repeated runs.
 
 Each returns a matplotlib Figure for `page.figure`, in the house style; meaning is never told by colour alone.
 """
@@ -23,32 +23,6 @@ FATES = {
     "kept": (COLORS["blue"], ""),
     "too large": (COLORS["black"], "xxxx"),
 }
-
-
-def spans(rows: Mapping[str, Mapping[str, tuple[float, float]]], *, xlabel: str, marks: Mapping[str, float]) -> Figure:
-    """Horizontal ranges on a log10 axis: name of a row -> name of a part -> (low, high). Parts fade from first to last.
-
-    marks: name -> where a dashed line crosses all rows.
-    """
-    import matplotlib.pyplot as plt
-
-    fig, ax = plt.subplots(figsize=(SIZE[0], 0.9 + 0.42 * len(rows)))
-    shades = [COLORS["blue"], COLORS["sky"], "#CCCCCC"]
-    for y, parts in enumerate(rows.values()):
-        for shade, (part, (low, high)) in zip(shades, parts.items(), strict=False):
-            label = part if y == 0 else None
-            ax.barh(y, np.log10(high / low), left=np.log10(low), height=0.55, color=shade, label=label)
-    for name, at in marks.items():
-        ax.axvline(np.log10(at), color="#666666", linewidth=0.9, linestyle="--")
-        ax.annotate(name, (np.log10(at), -0.55), fontsize=9, ha="center", va="bottom", annotation_clip=False)
-    ax.set_yticks(range(len(rows)), list(rows))
-    ax.set_ylim(len(rows) - 0.5, -0.5)
-    ticks = np.arange(-40, 41, 10)
-    ax.set_xticks(ticks, [f"$10^{{{tick}}}$" for tick in ticks])
-    ax.grid(visible=False, axis="y")
-    ax.set(xlabel=xlabel, ylabel=" ")
-    fig.legend(loc="outside lower center", ncols=3)
-    return fig
 
 
 def binades(

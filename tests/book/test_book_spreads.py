@@ -24,10 +24,6 @@ RULERS = {
     "e4m3": (2.0**-9, 2.0**-6, 448.0, 2.0**-3),
     "e5m2": (2.0**-16, 2.0**-14, 57344.0, 2.0**-2),
 }
-SPANS = {
-    "fp16": {"all digits": (6.1e-5, 65504.0), "fewer": (6e-8, 6.1e-5)},
-    "bf16": {"all digits": (1e-38, 3e38), "fewer": (1e-40, 1e-38)},
-}
 GROUPS = {"one": [0.01, -0.02, 0.0], "two": [0.3, 0.35, 0.34], "alone": [0.1]}
 GREYS = {"#666666", "#dddddd", "#cccccc", "#ffffff"}
 
@@ -48,7 +44,6 @@ def a_trace():
 
 
 CHARTS = {
-    "spans": lambda: spreads.spans(SPANS, xlabel="size", marks={"1": 1.0}),
     "binades": lambda: spreads.binades(SHARES, **FP16, xlabel="gradient"),
     "dots": lambda: spreads.dots(GROUPS, xlabel="loss", line_at=0.0, band=(-0.01, 0.01)),
     "rulers": lambda: spreads.rulers(RULERS, marks={"one": 1.0}),
@@ -193,26 +188,6 @@ def test_dots_compare_with_a_line_and_a_band_if_there_is_one():
     (bare,) = spreads.dots({"a": [1.0]}, xlabel="x", line_at=1.0, show="{:.2f}").axes
     assert not bare.patches
     assert [text.get_text() for text in bare.texts] == ["1.00"]
-
-
-# Spans.
-
-
-@pytest.mark.parametrize("rows", [SPANS, dict(list(SPANS.items())[:1])], ids=["two rows", "one row"])
-def test_spans_reach_from_low_to_high(rows):
-    fig = spreads.spans(rows, xlabel="size", marks={"1": 1.0, "tiny": 3e-8})
-    (ax,) = fig.axes
-    drawn = [(b.get_x(), b.get_x() + b.get_width(), b.get_y() + b.get_height() / 2) for b in ax.patches]
-    expected = [
-        (np.log10(low), np.log10(high), y)
-        for y, parts in enumerate(rows.values())
-        for low, high in parts.values()
-    ]  # fmt: skip
-    assert sorted(map(tuple, np.round(drawn, 6).tolist())) == sorted(map(tuple, np.round(expected, 6).tolist()))
-    assert words(fig) == ["all digits", "fewer"]
-    assert [label.get_text() for label in ax.get_yticklabels()] == list(rows)
-    assert [line.get_xdata()[0] for line in ax.lines] == pytest.approx([0.0, np.log10(3e-8)])
-    assert [text.get_text() for text in ax.texts] == ["1", "tiny"]
 
 
 # Rulers.
