@@ -81,7 +81,7 @@ def plan(
     device:         where the model lives.
     scaler:         None: only fp16 gets one. True or False overrules that, with a UserWarning where it is a mistake.
     scaler_options: for `GradScaler`: init_scale, growth_factor, backoff_factor, growth_interval, min_scale.
-    Raises          ValueError for any other dtype.
+    Raises          ValueError for any other dtype, TypeError for a scaler that is neither None nor a bool.
 
     >>> plan("bf16", "cpu").scaler.is_enabled(), plan("fp16", "cpu").scaler.is_enabled()
     (False, True)
@@ -89,6 +89,11 @@ def plan(
     name = next((n for n, d in NAMES.items() if dtype in (n, d)), None)
     if name is None:
         raise ValueError(f"dtype must be one of {', '.join(NAMES)} or the torch dtype, named by you; got {dtype!r}")
+    if not (scaler is None or isinstance(scaler, bool)):
+        raise TypeError(
+            f"scaler must be None (as the format needs), True or False, got a {type(scaler).__name__}: plan makes it "
+            "from options such as init_scale=1024.0. For a scaler of your own there is Plan(dtype, device, scaler, why)"
+        )
     device = torch.device(device)
     needed = name == "fp16"
     wanted = needed if scaler is None else scaler
@@ -96,7 +101,7 @@ def plan(
     if wanted != needed:
         warnings.warn(why, stacklevel=2)
     made = GradScaler(device.type, enabled=wanted, **scaler_options)
-    if wanted and not made.is_enabled():
+    if needed and wanted and not made.is_enabled():
         why = NO_CUDA
     return Plan(NAMES[name], device, made, why)
 
@@ -109,11 +114,15 @@ def train_step(
 
     gradient = mean over micro-batches of d loss / d parameters;  its norm cut to `max_norm` if that is given
 
-    batches:   the micro-batches of this one step, of equal size (the mean of means is the mean only then).
+    batches:   the micro-batches of this one step, of equal size (the mean of means is the mean only then): a list or
+               an iterator. Whatever loss_fn takes can be one; one alone is [batch]. A tuple that holds tensors is one
+               batch, as in (x, y), so x.split(4) is passed as list(x.split(4)).
     loss_fn:   loss_fn(model, batch) -> () mean loss of the micro-batch. Runs under the plan's autocast.
     max_norm:  > 0, or None for no clipping.
-    Raises     ValueError for fp16 parameters, no batches, a loss that is no scalar or depends on no parameter;
-               TypeError for a loss that is no tensor, or a single batch where a list of them belongs.
+    Raises     ValueError for fp16 parameters, no batches, a loss that is no scalar or depends on no parameter, or on
+               none of the optimizer's; TypeError for a loss that is no tensor, and for a single batch where a list of
+               them belongs: a tensor, a mapping, a tuple that holds tensors, or tensors of different dtype or ndim. A
+               list [x, y] of two alike cannot be told from two micro-batches.
     """
     params = [p for group in optimizer.param_groups for p in group["params"]]
     if any(p.dtype == torch.float16 and p.requires_grad for p in params):
@@ -132,6 +141,11 @@ def train_step(
         loss = loss.to(torch.promote_types(loss.dtype, torch.float32)) / len(micro_batches)
         plan.scaler.scale(loss).backward()
         losses.append(loss.detach())  # a tensor still, so that a GPU is not waited for
+    if all(p.grad is None for p in params):  # a scaler would notice; without one the step would pass and do nothing
+        raise ValueError(
+            "no parameter of the optimizer got a gradient: the loss depends on other parameters only. Does the "
+            "optimizer hold those of this model (not of a copy, nor of the model before it was replaced or wrapped)?"
+        )
     plan.scaler.unscale_(optimizer)
     norm = _clip_(params, max_norm)
     scale = plan.scaler.get_scale()
@@ -146,6 +160,18 @@ def _as_list(batches: Iterable[Any]) -> list[Any]:
     micro_batches = list(batches)
     if not micro_batches:
         raise ValueError("batches is empty: a step needs at least one micro-batch (was an iterator used up?)")
+    tensors = [b for b in micro_batches if isinstance(b, Tensor)]
+    if tensors and isinstance(batches, tuple):
+        raise TypeError(
+            f"batches must be a list of micro-batches; a tuple of {len(micro_batches)} that holds tensors is taken for "
+            "one batch: pass [batch]. If each of them is a micro-batch, pass list(batches)"
+        )
+    kinds = sorted({f"{t.ndim}-dimensional {t.dtype}" for t in tensors})
+    if len(kinds) > 1:  # a DataLoader gives the fields of a batch as a list
+        raise TypeError(
+            f"batches must be a list of micro-batches that are alike, got tensors that differ ({', '.join(kinds)}), "
+            "such as inputs and targets of a single batch; for one batch, pass [batch]"
+        )
     return micro_batches
 
 

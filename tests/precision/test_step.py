@@ -54,11 +54,22 @@ def test_dtype_and_device_are_mandatory():
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+@pytest.mark.filterwarnings("ignore:GradScaler is enabled")
 def test_a_plan_for_a_machine_that_is_not_this_one_says_so():
     with pytest.warns(UserWarning, match="CUDA is not available"):
         got = plan("fp16", "cuda")
     assert "another machine" in got.why
     assert not plan("bf16", "cuda").scaler.is_enabled()
+    for name in ("bf16", "fp32"):
+        with pytest.warns(UserWarning, match="only costs time"):
+            got = plan(name, "cuda", scaler=True)
+        assert got.why.startswith(f"{name} h"), "it needs no scaler on any machine"
+
+
+@pytest.mark.parametrize("scaler", [torch.amp.GradScaler("cpu"), GradScaler("cpu"), "off", "auto", 0, 1, {}])
+def test_a_scaler_is_wished_for_not_passed(scaler):
+    with pytest.raises(TypeError, match=rf"None .*, True or False, got a {type(scaler).__name__}.*init_scale=.*Plan\("):
+        plan("fp16", "cpu", scaler=scaler)
 
 
 @pytest.mark.parametrize(("name", "dtype"), FORMATS)
@@ -209,6 +220,11 @@ WRONG = {
     "no batches": ([], lambda m, b: m(b).mean(), ValueError, "batches is empty"),
     "an exhausted iterator": (iter(()), lambda m, b: m(b).mean(), ValueError, "iterator used up"),
     "a tensor": (torch.ones(2, 4), lambda m, b: m(b).mean(), TypeError, r"list of micro-batches, got a Tensor.*\[it\]"),
+    "x and y": ((torch.ones(2, 4), torch.ones(2, 1)), square, TypeError, r"a tuple of 2 .*one batch: pass \[batch\]"),
+    "a tuple of parts": (torch.ones(8, 4).split(2), lambda m, b: m(b).mean(), TypeError, r"pass list\(batches\)"),
+    "inputs, no mask": ((torch.ones(2, 4), None), lambda m, b: m(b[0]).mean(), TypeError, "2 that holds tensors"),
+    "x, y of a loader": ([torch.ones(2, 4), torch.ones(2, 1).long()], square, TypeError, r"float32.*int64.*\[batch\]"),
+    "x, y of another": ([torch.ones(2, 4), torch.ones(2)], square, TypeError, r"1-dim.*float32, 2-dim.*float32\)"),
     "a dict": ({"x": torch.ones(2, 4)}, lambda m, b: m(b).mean(), TypeError, "got a dict"),
     "no return": ([torch.ones(2, 4)], lambda m, b: None, TypeError, "returned None.*return"),
     "a float": ([torch.ones(2, 4)], lambda m, b: m(b).mean().item(), TypeError, "got a float"),
@@ -235,11 +251,28 @@ def test_a_norm_that_would_turn_gradients_round_is_refused(max_norm):
         train_step(model, [torch.ones(2, 4)], lambda m, b: m(b).mean(), optimizer, plan("fp32", "cpu"), max_norm)
 
 
-def test_a_model_without_gradients_says_what_is_missing():
-    unused, used = nn.Linear(4, 1), nn.Linear(4, 1)
-    optimizer = torch.optim.SGD(unused.parameters(), lr=0.1)
-    with pytest.raises(AssertionError, match="No inf checks were recorded for this optimizer"):
-        train_step(used, [torch.ones(2, 4)], lambda m, b: m(b).mean(), optimizer, plan("fp16", "cpu"))
+@pytest.mark.parametrize("name", ["fp32", "bf16", "fp16"])
+def test_an_optimizer_of_another_model_is_noticed(name):
+    """Without a scaler nothing else would: the norm is 0, the step does nothing, and gradients pile up."""
+    used, recipe = nn.Linear(4, 1), plan(name, "cpu", init_scale=4.0)
+    batches = [torch.ones(2, 4)]
+    for wrong in (copy.deepcopy(used), nn.Linear(4, 1).requires_grad_(False)):
+        optimizer = torch.optim.SGD(wrong.parameters(), lr=0.1)
+        with pytest.raises(ValueError, match=r"no parameter of the optimizer got a gradient.*this model"):
+            train_step(used, batches, lambda m, b: m(b).mean(), optimizer, recipe)
+    optimizer = torch.optim.SGD([*used.parameters(), *wrong.parameters()], lr=0.1)
+    assert not train_step(used, batches, lambda m, b: m(b).mean(), optimizer, recipe).skipped, "one is enough"
+
+
+def test_micro_batches_may_be_tuples_dicts_or_tensors_of_different_lengths():
+    model, recipe = nn.Linear(4, 1), plan("fp32", "cpu")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    x, y = torch.ones(3, 2, 4), torch.ones(3, 2, 1)
+    pairs = tuple(zip(x, y, strict=True))  # a tuple that holds no tensors itself
+    assert train_step(model, pairs, square, optimizer, recipe) == train_step(model, [*pairs], square, optimizer, recipe)
+    train_step(model, ({"x": x}, {"x": x}), lambda m, b: m(b["x"]).mean(), optimizer, recipe)
+    train_step(model, [x[:, :1], x], lambda m, b: m(b).mean(), optimizer, recipe)
+    train_step(model, list(x.split(1)), lambda m, b: m(b).mean(), optimizer, recipe)
 
 
 def test_clipping_before_unscaling_stops_sgd_and_this_order_does_not():
