@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import itertools
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
-from torch.nn.utils import clip_grad_norm_
 
-from dslab.exercises import probe
 from dslab.exercises.exercise import Exercise
 from dslab.exercises.n02.recorder import Case, Outcome, run
+from dslab.exercises.n02.step_mistakes import MIXTURES, known
 
 TASK = """\
 This step runs, the loss falls, and it has several faults. Each is common, none raises an error.
@@ -106,6 +100,7 @@ SAYS = {
     "scaled_twice": "You scale the loss twice, and the scaler divides once. {case}",
     "autocast": "You run the model under autocast, which rounds to 16 bits. This model is to run in fp32. {case}",
     "other": "{case}",
+    "mixed": "This number is the work of {n} mistakes together.",
     "scale": "{where} the scale should be {want} and it is {got}.",
     "case": "{where} {entry} should become {want}, and it becomes {got}.",
     "where": "With {n} micro-batch{es}{after} and max_norm {max_norm:g}",
@@ -134,91 +129,21 @@ TOLERANCE = 1e-5  # of parameters near 1; fp32 differs in the seventh place betw
 
 def definition(case: Case) -> list[Outcome]:
     """By the solution's order of calls; the test file proves it against gradients written out by hand."""
-    return run(_variant(), case)
-
-
-# Ways to go wrong that no call betrays, each a switch of the function below.
-FAULTS = (
-    "clip_early",
-    "sum",
-    "no_zero",
-    "zero_late",
-    "last_only",
-    "first_only",
-    "no_clip",
-    "clip_inside",
-    "clip_value",
-    "clip_each",
-    "clip_always",
-    "halved",
-    "rows",
-    "unscaled",
-    "scaled_twice",
-    "autocast",
-)
-
-
-def _variant(*faults: str) -> Callable[..., None]:
-    """The step with these faults in it."""
-
-    def clip(parameters: list[Tensor], max_norm: float) -> None:
-        if "clip_value" in faults:
-            torch.nn.utils.clip_grad_value_(parameters, max_norm)
-        elif "clip_each" in faults:
-            for p in parameters:
-                clip_grad_norm_([p], max_norm)
-        elif "clip_always" in faults:
-            norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-            for p in parameters:
-                p.grad = p.grad if p.grad is None else p.grad * (max_norm / norm)
-        else:
-            clip_grad_norm_(parameters, max_norm)
-
-    def step(model: Any, optimizer: Any, scaler: Any, batches: Any, max_norm: float) -> None:
-        parameters, n = list(model.parameters()), len(batches)
-        if not {"no_zero", "zero_late"} & set(faults):
-            optimizer.zero_grad()
-        chosen = batches[-1:] if "last_only" in faults else batches[:1] if "first_only" in faults else batches
-        for x, y in chosen:
-            with torch.autocast("cpu", torch.bfloat16, enabled="autocast" in faults):
-                loss = F.mse_loss(model(x), y)
-            loss = loss if "sum" in faults else loss / (len(x) if "rows" in faults else n)
-            loss = loss / n if "halved" in faults else loss
-            scaled = scaler.scale(loss)
-            scaled = scaler.scale(scaled) if "scaled_twice" in faults else loss if "unscaled" in faults else scaled
-            scaled.backward()
-            if "clip_inside" in faults:
-                clip(parameters, max_norm)
-        if "clip_early" in faults:
-            clip(parameters, max_norm)
-        scaler.unscale_(optimizer)
-        if not {"no_clip", "clip_early", "clip_inside"} & set(faults):
-            clip(parameters, max_norm)
-        scaler.step(optimizer)
-        scaler.update()
-        if "zero_late" in faults:
-            optimizer.zero_grad()
-
-    return step
-
-
-@functools.cache
-def _known(faults: tuple[str, ...], case: Case) -> list[Outcome]:
-    return run(_variant(*faults), case)
+    return known((), case)
 
 
 def check(my_step: Any) -> str | None:
     """None when right, else what is wrong."""
     answers = [run(my_step, case) for case in CASES]
     for case, answer in zip(CASES, answers, strict=True):
-        for i, (want, got) in enumerate(zip(_known((), case), answer, strict=False)):
+        for i, (want, got) in enumerate(zip(definition(case), answer, strict=False)):
             if not _is_same(want, got):
                 where = _where(case, i)
                 name = _name_by_calls(case.steps[i], got)
                 if name is not None:
                     last = got.calls[-1] if got.calls else ""
                     return SAYS[name].format(calls=_calls(where, got), error=got.refused, last=last)
-                return _say_numbers(_name_by_numbers(case, answers, got), case.steps[i], where, want, got)
+                return _name_by_numbers(answers) or _say_numbers("other", case, i, got)
     return None
 
 
@@ -263,25 +188,51 @@ def _name_refusal(n: int, calls: tuple[str, ...], error: str) -> str:
     return "refused"
 
 
-def _name_by_numbers(case: Case, answers: list[list[Outcome]], got: Outcome) -> str:
-    """One fault that explains every case, else the first of two that do."""
-    sets = [(fault,) for fault in FAULTS] + list(itertools.combinations(FAULTS, 2))
-    mistakes = [(faults[0], functools.partial(_known, faults)) for faults in sets]
-    known = probe.recognise([(case,) for case in CASES], answers, mistakes, _are_same)
-    if known is None:
-        return "other"
-    if known[0] == "clip_early" and "unscale_" not in got.calls:
+def _name_by_numbers(answers: list[list[Outcome]]) -> str | None:
+    """What the faults say that together explain every case: one of them, with numbers that it makes by itself."""
+    for faults in MIXTURES:
+        if all(_are_same(known(faults, case), answer) for case, answer in zip(CASES, answers, strict=True)):
+            return _say_alone(faults, answers) or _say_mixed(faults, answers)
+    return None
+
+
+def _say_alone(faults: tuple[str, ...], answers: list[list[Outcome]]) -> str | None:
+    """The first of the faults that in some step is all there is to be seen: the others change nothing there."""
+    for fault in faults:
+        for case, answer in zip(CASES, answers, strict=True):
+            alone = known((fault,), case)
+            for i, (want, got) in enumerate(zip(definition(case), answer, strict=False)):
+                if not _is_same(want, got) and i < len(alone) and _is_same(alone[i], got):
+                    return _say_numbers(_name_with_calls(fault, case, got), case, i, got)
+    return None
+
+
+def _say_mixed(faults: tuple[str, ...], answers: list[list[Outcome]]) -> str | None:
+    """The first of the faults, where it does harm by itself, and that the number there is not its work alone."""
+    for case, answer in zip(CASES, answers, strict=True):
+        for i, (want, alone, got) in enumerate(zip(definition(case), known(faults[:1], case), answer, strict=False)):
+            if not _is_same(want, got) and not _is_same(want, alone):
+                name = _name_with_calls(faults[0], case, got)
+                return f"{_say_numbers(name, case, i, got)} {SAYS['mixed'].format(n=len(faults))}"
+    return None
+
+
+def _name_with_calls(fault: str, case: Case, got: Outcome) -> str:
+    """Some faults make the same numbers; which of them it is shows in the calls, or in what was left in .grad."""
+    if fault == "clip_early" and "unscale_" not in got.calls:
         return "no_unscale"
-    if known[0] == "no_clip" and 0 < got.left <= case.max_norm * 1.001:
+    if fault == "no_clip" and 0 < got.left <= case.max_norm * 1.001:
         return "clip_late"
-    return "zero_inside" if known[0] == "last_only" and got.calls.count("backward") > 1 else known[0]
+    return "zero_inside" if fault == "last_only" and got.calls.count("backward") > 1 else fault
 
 
 def _are_same(want: list[Outcome], got: list[Outcome]) -> bool:
     return len(want) == len(got) and all(map(_is_same, want, got))
 
 
-def _say_numbers(name: str, n: int, where: str, want: Outcome, got: Outcome) -> str:
+def _say_numbers(name: str, case: Case, step: int, got: Outcome) -> str:
+    """A diagnosis, with one number of this step that is wrong."""
+    where, want = _where(case, step), definition(case)[step]
     wrong = ~torch.isclose(want.parameters, got.parameters, rtol=TOLERANCE, atol=TOLERANCE)
     if wrong.any():
         i = int(wrong.nonzero()[0])
@@ -290,7 +241,7 @@ def _say_numbers(name: str, n: int, where: str, want: Outcome, got: Outcome) -> 
         shown = SAYS["case"].format(where=where, entry=entry, **numbers)
     else:
         shown = SAYS["scale"].format(where=where, want=f"{want.scale:g}", got=f"{got.scale:g}")
-    return SAYS[name].format(case=shown, n=n)
+    return SAYS[name].format(case=shown, n=case.steps[step])
 
 
 def _where(case: Case, step: int) -> str:
