@@ -6,7 +6,8 @@ that function in every case makes that mistake, whatever its code looks like.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -20,6 +21,17 @@ AN_OBJECT = "a {type}"
 CHANGED = "Your function changes its argument `{name}` in place; the caller still needs it. Work on a copy."
 
 
+@contextlib.contextmanager
+def settings_kept() -> Iterator[None]:
+    """Whatever a learner's function sets in torch, the default dtype and grad mode are afterwards as they were."""
+    dtype = torch.get_default_dtype()
+    try:
+        with torch.set_grad_enabled(torch.is_grad_enabled()):  # put back on leaving
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
+
+
 def call(answer: Callable[..., Any], names: str, *arguments: Any) -> tuple[Any, str | None]:
     """Call a learner's function with copies of the arguments; tell what it returned and which one it changed.
 
@@ -27,7 +39,8 @@ def call(answer: Callable[..., Any], names: str, *arguments: Any) -> tuple[Any, 
     Returns (result, None or a diagnosis). Exceptions pass: the page names the learner's own line.
     """
     copies = [argument.clone() if isinstance(argument, Tensor) else argument for argument in arguments]
-    result = answer(*copies)
+    with settings_kept():
+        result = answer(*copies)
     for name, before, after in zip(names.split(), arguments, copies, strict=True):
         if isinstance(before, Tensor) and not torch.equal(before, after):
             return result, CHANGED.format(name=name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import math
 import time
 
@@ -13,6 +14,7 @@ from exercise_harness import hold
 
 from dslab.book import checks
 from dslab.exercises import n02
+from dslab.exercises.n02 import recorder
 
 INF = float("inf")
 NAMES = tuple(n02.__all__)
@@ -112,6 +114,8 @@ WRONG["lost"] = {
     "cast first": (lost_by(zero, lambda g, s: g.half() * s), "store in fp16 first"),
     "scale in fp16": (lost_by(zero, lambda g, s: g.half() * torch.tensor([s]).half()), "infinite there"),
     "bf16": (lost_by(lambda x: x.bfloat16() == 0), "store in bf16"),
+    "no cast": (lost_by(lambda x: x == 0), "You never store in fp16"),
+    "always 0.0": (lambda g, s: 0.0, "You answer 0 whatever the gradients are"),
     "overflow too": (lost_by(lambda x: zero(x) | ~x.half().isfinite()), "Overflow is another trouble"),
     "overflow": (lost_by(lambda x: x.half().isinf()), "You count what becomes infinite. Lost"),
     "rounded": (lost_by(lambda x: x.half().float() != x), "that fp16 changes"),
@@ -132,6 +136,8 @@ ALSO["lost"] = {
     "whole scale": (lambda g, s: right_lost(g, max(1, int(s))) if s >= 1 else right_lost(g, s), "and scale 3.9 you"),
     "scale at most 2**15": (lambda g, s: right_lost(g, min(s, 2**15)), "and scale 2**16 you"),
     "zeros before, over alive": (lambda g, s: (zero(g * s).sum() / (g != 0).sum()).item(), "had nothing to lose"),
+    "no cast, all entries": (lambda g, s: (g * s == 0).float().mean().item(), "You never store in fp16"),
+    "always 1": (lambda g, s: 1, "You answer 1 whatever the gradients are"),
     "normal, with tie": (lost_by(lambda x: x.abs() <= 2**-14), "smallest normal number"),
     "sign at 2**-25": (lost_by(lambda x: x <= 2**-25), "forget the sign"),
     "sign after the cast": (lost_by(lambda x: x.half() <= 0), "forget the sign"),
@@ -296,6 +302,33 @@ def unscale_repairing(parameters, scale):
     return found
 
 
+def unscale_freezing(parameters, scale):
+    found = right_unscale(parameters, scale)
+    for p in parameters:
+        p.requires_grad_(False)
+    return found
+
+
+def unscale_popping(parameters, scale):
+    found = False
+    while parameters:
+        found = right_unscale([parameters.pop()], scale) or found
+    return found
+
+
+def unscale_clearing(parameters, scale):
+    """Takes everything from a caller who has to skip the step."""
+    if found := right_unscale(parameters, scale):
+        parameters.clear()
+    return found
+
+
+def unscale_freezing_unused(parameters, scale):
+    for p in parameters:
+        p.requires_grad_(p.grad is not None)
+    return right_unscale(parameters, scale)
+
+
 def half(x):
     return torch.tensor(x).half().float()
 
@@ -319,6 +352,8 @@ WRONG["unscale"] = {
     "gradients in fp16": (unscale_by(divide=lambda g, s: (g.half() / s).float()), "store the gradients in fp16"),
     "int scale": (unscale_by(divide=lambda g, s: g / int(s)), ".grad 0 should hold [1, -0.000499883]"),
     "parameters": (unscale_of_values, "change the parameters themselves"),
+    "frozen": (unscale_freezing, "You set requires_grad to False"),
+    "popped": (unscale_popping, "You change the list itself"),
     "dropped": (unscale_dropping, "it is None now"),
     "repaired": (unscale_repairing, "You repair what is bad"),
     "stops": (looping(before=True), "stop at the first bad gradient"),
@@ -371,6 +406,12 @@ ALSO["unscale"] = {
     "in fp16": (unscale_by(lambda g: is_bad(g.half())), "the largest of fp16"),
     "returns at None": (looping(none=False), "None ends your loop"),
     "inf is max": (unscale_by(lambda g: g.max().item() == INF), "+inf alone"),
+    "cleared when bad": (unscale_clearing, "You change the list itself"),
+    "unused frozen": (unscale_freezing_unused, "You set requires_grad to False"),
+    "values zeroed when bad": (
+        lambda ps, s: right_unscale(ps, s) and all(p.data.zero_().isfinite().all() for p in ps),
+        "change the parameters themselves",
+    ),
     "as it was": (unscale_by(divide=lambda g, s: g), "The gradients are still scaled"),
 }
 
@@ -596,6 +637,26 @@ ALSO["step"] = {
         "optimizer.step() yourself",
     ),
     "sum, no zero": (stepping({"zero": None, "loss": LOSS}), "You add up the losses"),
+    "sum, clip before unscale": (
+        stepping({"loss": LOSS, "unscale": CLIP, "clip": "scaler.unscale_(optimizer)"}),
+        "almost nothing. With 3 micro-batches and max_norm 0.5 weight[0, 0] should become 0.29944, and it becomes 0.3.",
+    ),
+    "sum, scaled twice": (
+        stepping({"loss": LOSS, "backward": "    scaler.scale(scaler.scale(loss)).backward()"}),
+        "You scale the loss twice",
+    ),
+    "clip values before unscale": (
+        stepping({"unscale": CLIP.replace("norm_", "value_"), "clip": "scaler.unscale_(optimizer)"}),
+        "and it becomes 0.29998. This number is the work of 2 mistakes together.",
+    ),
+    "by rows, no zero, clip inside": (
+        stepping({"zero": None, "loss": LOSS + " / len(x)", "inside": "    " + CLIP, "clip": None}),
+        "sums that are not complete",
+    ),
+    "both ends of the row": (
+        stepping({"zero": None, "loss": LOSS + " / len(batches) / len(batches)", "clip": None}),
+        "You never clip",
+    ),
     "no unscale, no clear": (stepping({"zero": None, "unscale": None}), "You clip scaled gradients"),
     "step inside, one update": (
         stepping({"inside": "    scaler.step(optimizer)", "unscale": None, "step": None}),
@@ -614,8 +675,6 @@ ALSO["step"] = {
 
 
 def test_faulty_step_of_the_task_runs_and_its_loss_falls():
-    from dslab.exercises.n02 import recorder
-
     code = source("step", "TASK").split("```python")[1].split("```")[0]
     space = dict(SPACE)
     exec(code, space)
@@ -627,6 +686,76 @@ def test_faulty_step_of_the_task_runs_and_its_loss_falls():
         space["faulty_step"](model, optimizer, scaler, batches, 1.0)
     assert losses[-1] < 0.8 * losses[0]
     assert checks.judge(n02.step, space["faulty_step"])[0] == "wrong"
+
+
+# What a learner can have repaired in the task's step, and which faults are there until then.
+DIVIDED = {"yes": (LOSS + " / len(batches)", set()), "no": (LOSS, {"sum"})}
+CLEARED = {
+    "first": ("optimizer.zero_grad()", None, set()),
+    "no": (None, None, {"no_zero"}),
+    "last": (None, "optimizer.zero_grad()", {"zero_late"}),
+    "inside": (None, None, {"zero_inside"}),
+}
+UNSCALED = {
+    "yes": ("scaler.unscale_(optimizer)\n" + CLIP, set()),
+    "no": (CLIP, {"no_unscale"}),
+    "late": (CLIP + "\nscaler.unscale_(optimizer)", {"clip_early"}),
+}
+STEPPED = {"scaler": ("scaler.step(optimizer)", set()), "direct": ("optimizer.step()", {"direct"})}
+UPDATED = {"yes": ("scaler.update()", set()), "no": (None, {"no_update"})}
+
+
+def repaired(divided, cleared, unscaled, stepped, updated):
+    """(the task's step with some faults repaired, the faults it still has)."""
+    zero, after, uncleared = CLEARED[cleared]
+    loss = ("    optimizer.zero_grad()\n" if cleared == "inside" else "") + DIVIDED[divided][0]
+    tail = {"clip": UNSCALED[unscaled][0], "step": STEPPED[stepped][0], "update": UPDATED[updated][0]}
+    answer = stepping({"zero": zero, "loss": loss, "unscale": None, **tail, "after": after})
+    rest = DIVIDED[divided][1] | UNSCALED[unscaled][1] | STEPPED[stepped][1] | UPDATED[updated][1]
+    return answer, uncleared | rest
+
+
+@pytest.mark.parametrize("unscaled", UNSCALED)
+@pytest.mark.parametrize("cleared", CLEARED)
+@pytest.mark.parametrize("divided", DIVIDED)
+def test_every_way_to_repair_the_step_hears_of_a_fault_that_is_there(divided, cleared, unscaled):
+    for stepped, updated in itertools.product(STEPPED, UPDATED):
+        answer, faults = repaired(divided, cleared, unscaled, stepped, updated)
+        state, diagnosis = checks.judge(n02.step, answer)
+        if not faults:
+            assert state == "right"
+            continue
+        named = {name for name in faults if diagnosis.startswith(source("step", "SAYS")[name].split("{")[0])}
+        assert named, (faults, diagnosis)
+
+
+@pytest.mark.parametrize("unscaled", UNSCALED)
+@pytest.mark.parametrize("cleared", CLEARED)
+def test_numbers_shown_are_those_that_the_named_fault_makes(cleared, unscaled):
+    """Whoever repairs only the other faults would be shown the same numbers, unless it says that they are mixed."""
+    answer, faults = repaired("no", cleared, unscaled, "scaler", "yes")
+    diagnosis = checks.judge(n02.step, answer)[1]
+    named = next(name for name in faults if diagnosis.startswith(source("step", "SAYS")[name].split("{")[0]))
+    alone = repaired(
+        "no" if named == "sum" else "yes",
+        cleared if named in CLEARED[cleared][2] else "first",
+        unscaled if named in UNSCALED[unscaled][1] else "yes",
+        "scaler",
+        "yes",
+    )[0]
+    case, step = case_told(diagnosis)
+    mixed, own = (recorder.run(function, case)[step].parameters for function in (answer, alone))
+    assert torch.allclose(mixed, own, rtol=1e-5, atol=1e-5)
+    shown = float(diagnosis.split("it becomes ")[1].rstrip("."))
+    assert (own - shown).abs().min() < 1e-4 * abs(shown)
+
+
+def case_told(diagnosis):
+    """(the case of the checker, the step of it) that a diagnosis shows."""
+    module = importlib.import_module("dslab.exercises.n02.step")
+    told = [(case, i) for case in source("step", "CASES") for i in range(len(case.steps))
+            if module._where(case, i) + " " in diagnosis]  # fmt: skip
+    return told[0]
 
 
 # ---------------------------------------------------------------- plan
@@ -706,6 +835,16 @@ RIGHT["plan"] = {
     "ratios": plan_by_ratios,
     "numpy, in a list": plan_in_numpy,
     "points": plan_by_points,
+    "gain": choosing(
+        lambda a, b, c: "bf16" if b / a - 1 >= 0.2 and c <= 2 * b else "fp16" if c / a - 1 >= 0.2 else "fp32"
+    ),
+    "in percent": choosing(
+        lambda a, b, c: "bf16" if 100 * (b / a - 1) >= 20 and c / b - 1 <= 1 else "fp16" if c / a >= 1.2 else "fp32"
+    ),
+    # In floats 12 / 10 - 1 is below 0.2, so nobody is asked about exactly 1.2.
+    "strictly fast": choosing(
+        lambda a, b, c: "bf16" if b > 1.2 * a and c <= 2 * b else "fp16" if c > 1.2 * a else "fp32"
+    ),
     "0-dim bool": lambda rates: (right_plan(rates)[0], torch.tensor(right_plan(rates)[1])),
 }
 WRONG["plan"] = {
@@ -733,10 +872,6 @@ WRONG["plan"] = {
     "twice fp32": (
         choosing(lambda a, b, c: "bf16" if b >= 2 * a and c <= 2 * b else "fp16" if c >= 2 * a else "fp32"),
         "1.2 is enough",
-    ),
-    "strictly fast": (
-        choosing(lambda a, b, c: "bf16" if b > 1.2 * a and c <= 2 * b else "fp16" if c > 1.2 * a else "fp32"),
-        "Exactly 1.2 times",
     ),
     "no twice": (
         choosing(lambda a, b, c: "bf16" if b >= 1.2 * a else "fp16" if c >= 1.2 * a else "fp32"),
@@ -905,6 +1040,11 @@ def overlapping(x, tile):
     return torch.cat([amax(x, tile)[:, :-1], x[:, -tile:].abs().amax(1, keepdim=True)], 1) / 448
 
 
+def signed(x, tile):
+    """The entry that is largest in size, with its sign."""
+    return torch.cat([part.gather(1, part.abs().argmax(1, keepdim=True)) for part in x.split(tile, 1)], 1) / 448
+
+
 def everywhere(dim):
     return lambda x, tile: amax(x, tile).amax(dim, keepdim=True).expand_as(amax(x, tile)) / 448
 
@@ -980,6 +1120,7 @@ WRONG["tiles"] = {
     "wasted": (scales_times(2), "2 times too large"),
     "clipped": (tiles_by(lambda x, tile: amax(x, tile) / 512), "are cut off, in silence"),
     "no abs": (tiles_by(lambda x, tile: amax(x, tile, torch.clone) / 448), "without abs()"),
+    "negative": (tiles_by(lambda x, tile: -amax(x, tile) / 448), "A scale is an absolute value"),
     "range": (
         tiles_by(lambda x, tile: (amax(x, tile, torch.clone) + amax(x, tile, torch.neg)) / 448),
         "minus smallest",
@@ -1035,6 +1176,10 @@ ALSO["tiles"] = {
     "scales in bf16": (tiles_by(lambda x, tile: (amax(x, tile) / 448).bfloat16().float()), "scales[0, 0] should be"),
     "x in bf16": (tiles_by(codes_of=lambda x, s: x.bfloat16().float() / s), "= -0.28967 has code -36, and -40"),
     "scaled in fp16": (tiles_by(lambda x, tile: (amax(x, tile).half() / 448).float()), "should be"),
+    "sign of the largest": (tiles_by(signed), "A scale is an absolute value"),
+    "negative and twice": (scales_times(-2), "A scale is an absolute value"),
+    "negative, inverted": (tiles_by(finish=lambda c, s: (c, -1 / s)), "A scale is an absolute value"),
+    "negative, not seen by the codes": (tiles_by(finish=lambda c, s: (c, -s)), "A scale is an absolute value"),
     "abs of the largest": (tiles_by(lambda x, tile: amax(x, tile, torch.clone).abs() / 448), "without abs()"),
     "flat scales": (tiles_by(finish=lambda c, s: (c, s.flatten())), "and yours are (8,)"),
 }
@@ -1106,3 +1251,31 @@ def test_checking_leaves_random_state_and_is_quick(name):
     exercise.check(answer)
     assert time.process_time() - began < 0.1
     assert torch.equal(torch.get_rng_state(), state)
+
+
+class Unexpected(Exception):
+    pass
+
+
+@pytest.mark.parametrize("raises", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+def test_what_an_answer_sets_in_torch_does_not_outlive_the_call(name, raises):
+    solution = defined(getattr(n02, name).solution)
+
+    def answer(*arguments):
+        try:
+            return solution(*arguments)
+        finally:
+            torch.set_default_dtype(torch.float64)
+            torch.set_grad_enabled(False)
+            if raises:
+                raise Unexpected
+
+    try:
+        state, diagnosis = checks.judge(getattr(n02, name), answer)
+        left = torch.get_default_dtype(), torch.is_grad_enabled()
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_grad_enabled(True)
+    assert left == (torch.float32, True)
+    assert state == ("wrong" if raises else "right"), diagnosis

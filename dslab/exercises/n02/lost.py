@@ -71,8 +71,11 @@ SAYS = {
     "cast_first": "You store in fp16 first and scale then. What is zero stays zero, times any scale. {says}",
     "scale_cast": "Your scale is fp16 too, so 2**16 becomes infinite there, and so does what it multiplies. Let the "
     "product be fp32. {says}",
-    "bf16": "You store in bf16. Its smallest number is near 1e-40, so it loses nothing here; the question is about "
-    "fp16. {says}",
+    "no_cast": "You never store in fp16. The product is fp32 and seldom zero, since fp32 has numbers down to 1e-45; "
+    "cast it with .half() before you look. {says}",
+    "bf16": "You store in bf16. Its smallest number is near 1e-40, so it loses almost nothing here; the question is "
+    "about fp16. {says}",
+    "constant": "You answer {got} whatever the gradients are. {says}",
     "overflow": "You count what becomes infinite as lost. Overflow is another trouble with another cure, a smaller "
     "scale; here only what becomes zero counts. {says}",
     "overflow_only": "You count what becomes infinite. Lost is what becomes zero. {says}",
@@ -101,6 +104,7 @@ LISTS: tuple[tuple[tuple[float, ...], float], ...] = (
     ((1e-7, -1e-6, 1e-5, -1e-4, 0.0, 3.0), 2.0**-8),
     ((-(2.0**-30), 2.0**-30, 2.0**-31), 32),
     ((5e-9, 8e-9, -2e-8), 3.9),
+    ((2e-38, 1e-32, -1e-28, 1.0, 0.0, 200.0), 2.0**-30),  # times 2**-30 the first is 0 in fp32, the second in bf16
 )
 DRAWS: tuple[tuple[tuple[int, ...], float, float], ...] = (((40, 50), 1e-7, 1), ((7, 5, 11), 1e-10, 100))
 EMPTY: tuple[tuple[tuple[float, ...], float], ...] = (((0.0, 0.0, 0.0), 1), ((0.0, -0.0), 2.0**16))
@@ -176,6 +180,9 @@ MISTAKES: tuple[tuple[str, Callable[[Tensor, float], float]], ...] = (
     ("unscaled", _share(_zero, lambda g, s: g)),
     ("cast_first", _share(_zero, lambda g, s: g.half() * s)),
     ("scale_cast", _share(_zero, lambda g, s: g.half() * torch.tensor([s]).half())),
+    ("no_cast", _share(lambda x: x == 0)),
+    *(("no_cast", lambda g, s, n=n: float((g * s == 0).sum() / n(g))) for n in (torch.numel, torch.count_nonzero)),
+    ("no_cast", lambda g, s: float(((g * s == 0) & (g != 0)).sum() / g.numel())),
     ("bf16", _share(lambda x: x.bfloat16() == 0)),
     ("overflow", _share(lambda x: _zero(x) | x.half().isinf())),
     ("overflow_only", _share(lambda x: x.half().isinf())),
@@ -205,7 +212,8 @@ def _check_ordinary(my_lost: Any) -> str | None:
     for (words, case), got in zip(_cases(), answers, strict=True):
         if not _is_close(definition(*case), got):
             known = probe.recognise(cases, answers, MISTAKES, _is_close)
-            return SAYS[known[0] if known else "other"].format(says=_says(words, case, got))
+            name = known[0] if known else "constant" if len(set(answers)) == 1 else "other"
+            return SAYS[name].format(says=_says(words, case, got), got=f"{got:.5g}")
     return None
 
 

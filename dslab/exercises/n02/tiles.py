@@ -84,6 +84,7 @@ SAYS = {
     "clipped": "Your scales are {ratio:.4g} times as large as they should be, so the largest entries pass 448 and are "
     "cut off, in silence. {scale}",
     "no_abs": "You take the largest value without abs(): a group of negative numbers is led by its smallest. {scale}",
+    "signed": "A scale is an absolute value over 448, never below 0; the sign belongs to the code. {scale}",
     "range": "You scale by largest minus smallest, as int8 with an offset does. Floats have a sign: use abs. {scale}",
     "remainder": "The last, shorter group has a scale that comes from its neighbours too. {scale}",
     "scales": "{scale}",
@@ -269,9 +270,11 @@ def _is_alike(mistake: Answer, got: Answer) -> bool:
 
 
 def _name_by_ratio(cases: list[Case], answers: list[Answer]) -> str | None:
-    """Scales that are wrong by one factor, the same everywhere."""
+    """Scales with a sign, or wrong by one factor, the same everywhere."""
     wanted = torch.cat([definition(*case)[1].flatten() for case in cases])
     given = torch.cat([scales.flatten() for _, scales in answers])
+    if (given < 0).any():
+        return "signed"
     if torch.allclose(given * wanted, torch.ones_like(given), rtol=1e-3):
         return "inverted"
     ratio = given / wanted

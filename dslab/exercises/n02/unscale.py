@@ -52,6 +52,10 @@ SAYS = {
     "type": "my_unscale should return True or False. {case} it returned {came}.",
     "parameters": "You change the parameters themselves. {case} the values of parameter {i} were {before} and are now "
     "{after}. Only their .grad is to be divided.",
+    "frozen": "You set requires_grad to False. {case} parameter {i} would get no gradient in the next step. Only its "
+    ".grad is to be divided.",
+    "list": "You change the list itself. {case} the caller's list has {now} parameters afterwards instead of {n}, or "
+    "others. Go through it with: for p in parameters.",
     "untouched": "The gradients are still scaled. {case} .grad {i} should hold {want}, and it holds {got}. Write the "
     "result back: p.grad.div_(scale), or p.grad = p.grad / scale.",
     "multiplied": "You multiply by the scale. {case} .grad {i} should hold {want}, and it holds {got}.",
@@ -116,6 +120,8 @@ class Outcome:
     grads: list[Tensor | None]
     before: list[Tensor]
     after: list[Tensor]
+    frozen: list[bool]
+    left: int | None  # length of the list that was handed over, where it is no longer the same
 
 
 def _tensors(grads: Grads) -> list[Tensor | None]:
@@ -130,9 +136,13 @@ def _run(my_unscale: Any, grads: Grads, scale: float) -> Outcome:
         parameters.append(torch.nn.Parameter(values))
         parameters[-1].grad = grad
     before = [p.detach().clone() for p in parameters]
-    flag = my_unscale(list(parameters), scale)
+    handed = list(parameters)
+    with probe.settings_kept():
+        flag = my_unscale(handed, scale)
     after = [p.detach().clone() for p in parameters]
-    return Outcome(flag, [None if p.grad is None else p.grad.detach().clone() for p in parameters], before, after)
+    grads_now = [None if p.grad is None else p.grad.detach().clone() for p in parameters]
+    left = None if list(map(id, handed)) == list(map(id, parameters)) else len(handed)
+    return Outcome(flag, grads_now, before, after, [not p.requires_grad for p in parameters], left)
 
 
 def definition(grads: Grads, scale: float) -> tuple[list[Tensor | None], bool]:
@@ -180,7 +190,7 @@ def _check_flags(my_unscale: Any) -> str | None:
     outcomes = [_run(my_unscale, *case) for case in FLAGS]
     answers = []
     for case, outcome in zip(FLAGS, outcomes, strict=True):
-        if said := _say_type(case, outcome):
+        if said := _say_type(case, outcome) or _say_parameters(case, outcome):
             return said
         answers.append(probe.as_bool(outcome.flag))
     for case, got in zip(FLAGS, answers, strict=True):
@@ -218,7 +228,7 @@ def _check_nones(my_unscale: Any) -> str | None:
         if (i := _first_wrong(case, outcome)) is not None:
             name = "none_filled" if case[0][i] is None else "none_stops" if None in case[0][:i] else "wrong"
             return _say_grad(case, outcome, i, name)
-        if said := _say_type(case, outcome):
+        if said := _say_type(case, outcome) or _say_parameters(case, outcome):
             return said
         got, want = probe.as_bool(outcome.flag), definition(*case)[1]
         if got != want:
@@ -227,7 +237,8 @@ def _check_nones(my_unscale: Any) -> str | None:
 
 
 def _check_empty(my_unscale: Any) -> str | None:
-    got = my_unscale([], 2.0)
+    with probe.settings_kept():
+        got = my_unscale([], 2.0)
     return None if probe.as_bool(got) is False else SAYS["empty"].format(got=got)
 
 
@@ -253,6 +264,10 @@ def _say_parameters(case: tuple[Grads, float], outcome: Outcome) -> str | None:
     for i, (before, after) in enumerate(zip(outcome.before, outcome.after, strict=True)):
         if not torch.equal(before, after):
             return SAYS["parameters"].format(case=_case(case), i=i, before=_show(before), after=_show(after))
+    if any(outcome.frozen):
+        return SAYS["frozen"].format(case=_case(case), i=outcome.frozen.index(True))
+    if outcome.left is not None:
+        return SAYS["list"].format(case=_case(case), now=outcome.left, n=len(outcome.before))
     return None
 
 
