@@ -190,8 +190,8 @@ FAULTS = [
     Fault(
         "update opens no new step",
         "The second step is refused, or an old overflow counts for ever.",
-        "tracker.copy_(good)\n        self._per_optimizer_states = defaultdict(_refresh_per_optimizer_state)",
-        "tracker.copy_(good)",
+        "(min=self._min_scale)\n        self._per_optimizer_states = defaultdict(_refresh_per_optimizer_state)",
+        "(min=self._min_scale)",
     ),
     Fault(
         "loss scaled by the first scale",

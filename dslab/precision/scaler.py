@@ -95,8 +95,9 @@ class GradScaler(ScalerState):
                       itself off with a warning where there is none: say which you mean.
     init_scale:       S at the start. growth_factor > 1, backoff_factor < 1, growth_interval in steps.
     enabled:          False makes every method pass through.
-    min_scale:        S is never backed off below this. 0.0 is torch's behaviour: from 2^16, after 144 NaN steps in a
-                      row 1/S is inf and the next healthy step writes inf into the parameters; after 166, S is 0.
+    min_scale:        S never falls below this: not by backing off, and a lower scale that is loaded or set becomes it.
+                      0.0 is torch's behaviour: from 2^16, after 144 NaN steps in a row 1/S is inf and the next healthy
+                      step writes inf into the parameters; after 166, S is 0.
     Raises            AssertionError, RuntimeError and ValueError where torch's does, and says what to call first.
     """
 
@@ -180,7 +181,10 @@ class GradScaler(ScalerState):
         return result
 
     def update(self, new_scale: float | Tensor | None = None) -> None:
-        """Move S by what the steps since the last update found, or set it to `new_scale`, and open the next step."""
+        """Move S by what the steps since the last update found, or set it to `new_scale`, and open the next step.
+
+        A `new_scale` below `min_scale` becomes `min_scale`.
+        """
         if not self._enabled:
             return
         scale, tracker = self._check_scale_growth_tracker("update")
@@ -198,6 +202,8 @@ class GradScaler(ScalerState):
             new, good = next_scale(scale, tracker, found_inf, *factors)
             scale.copy_(new)  # in place: who holds the tensor sees the change
             tracker.copy_(good)
+        if new_scale is not None and self._min_scale > 0:  # without a floor any scale is taken, as torch does
+            scale.clamp_(min=self._min_scale)
         self._per_optimizer_states = defaultdict(_refresh_per_optimizer_state)
 
     # -- how a step is taken --------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ class ScalerState:
     _growth_factor: float
     _backoff_factor: float
     _growth_interval: int
+    _min_scale: float
     _scale: Tensor | None  # made by the first scale(), on the loss's device
     _growth_tracker: Tensor | None
     _per_optimizer_states: dict[int, dict[str, Any]]
@@ -86,7 +87,10 @@ class ScalerState:
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a saved state, ours or torch's. Raises RuntimeError if it is empty."""
+        """Go on from a saved state, ours or torch's; a scale below `min_scale` is loaded as `min_scale`.
+
+        Raises RuntimeError if the state is empty.
+        """
         if not self._enabled:
             return
         if not state_dict:
@@ -94,6 +98,8 @@ class ScalerState:
                 "The source state dict is empty, possibly because it was saved from a disabled instance of GradScaler."
             )
         self._init_scale, self._init_growth_tracker = state_dict["scale"], state_dict["_growth_tracker"]
+        if self._min_scale > 0:  # a saved scale of 0 would stay 0 for ever
+            self._init_scale = max(self._init_scale, self._min_scale)
         self._growth_factor, self._backoff_factor = state_dict["growth_factor"], state_dict["backoff_factor"]
         self._growth_interval = state_dict["growth_interval"]
         if self._scale is not None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scalers import BOTH, INF, NAN, a_step, ours
+from scalers import BOTH, INF, NAN, a_step, ours, torchs
 from torch import nn
 
 from dslab.precision.scaler import next_scale, unscale_and_check_
@@ -204,6 +204,47 @@ def test_a_floor_lets_training_go_on():
         assert a_step(scaler, 0.5) == [0.5]
         scaler.update()
     assert scaler.get_scale() == 2.0**-2
+
+
+@pytest.mark.parametrize("used", [False, True])
+@pytest.mark.parametrize("saved", [0.0, 1.0, -3.0, 3.999])
+def test_a_state_below_the_floor_is_loaded_as_the_floor(saved, used):
+    dead = torchs().state_dict() | {"scale": saved}
+    scaler = ours(min_scale=4.0, growth_interval=2)
+    if used:
+        scaler.scale(torch.ones(()))
+    scaler.load_state_dict(dead)
+    assert scaler.get_scale() == scaler.state_dict()["scale"] == 4.0
+    a_step(scaler, NAN)
+    scaler.update()
+    assert scaler.get_scale() == 4.0, "an overflow never raises it"
+    assert a_step(scaler, 0.5) == [0.5]
+
+
+@pytest.mark.parametrize("new", [1.0, 0.0, torch.tensor(1.0), torch.tensor([[-1.0]])])
+def test_a_scale_set_below_the_floor_is_the_floor(new):
+    scaler = ours(min_scale=4.0)
+    scaler.scale(torch.ones(()))
+    scaler.update(new)
+    assert scaler.get_scale() == 4.0
+    assert new in (1.0, 0.0, -1.0), "the caller's tensor is as it was"
+    scaler.update(8.0)
+    assert scaler.get_scale() == 8.0
+
+
+@BOTH
+@pytest.mark.parametrize("used", [False, True])
+@pytest.mark.parametrize("value", [0.0, -0.0, -3.0, 2.0**-140, INF, NAN])
+def test_without_a_floor_any_scale_is_taken_as_it_is(make, value, used):
+    scaler = make()
+    if used:
+        scaler.scale(torch.ones(()))
+    scaler.load_state_dict(scaler.state_dict() | {"scale": value})
+    assert repr(scaler.get_scale()) == repr(value)
+    scaler.scale(torch.ones(()))
+    scaler.update(1.0)
+    scaler.update(value)
+    assert repr(scaler.get_scale()) == repr(value)
 
 
 # -- the two formulas, against PyTorch's kernels ----------------------------------------------------------------------
