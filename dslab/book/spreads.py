@@ -32,7 +32,7 @@ def binades(
     normal_from: float,
     infinite_from: float,
     xlabel: str,
-    window: tuple[int, int] = (-44, 20),
+    window: tuple[int, int] = (-44, 24),
     ax: Axes | None = None,
 ) -> Figure:
     """Bars over powers of two (exponent -> share of the numbers), coloured by what a format makes of them.
@@ -42,7 +42,7 @@ def binades(
     """
     import matplotlib.pyplot as plt
     from matplotlib.patches import Patch
-    from matplotlib.ticker import PercentFormatter
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
 
     if ax is None:
         _, ax = plt.subplots()
@@ -64,7 +64,8 @@ def binades(
     ticks = range(-40, 21, 10)
     ax.set_xticks(list(ticks), [f"$2^{{{tick}}}$" for tick in ticks])
     ax.set(xlim=(low - 1, high + 1), xlabel=xlabel, ylabel="share of entries")
-    ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    ax.yaxis.set_major_locator(MaxNLocator(4))
+    ax.yaxis.set_major_formatter(PercentFormatter(1.0))
     keys = [Patch(facecolor=color, hatch=hatch, edgecolor="white") for color, hatch in FATES.values()]
     words = [f"{fate}: {sum(mine.values()):.1%}" for fate, mine in gathered.items()]
     ax.figure.legend(keys, words, loc="outside lower center", ncols=2)  # below: bars may stand anywhere
@@ -136,5 +137,5 @@ def rulers(formats: Mapping[str, tuple[float, float, float, float]], *, marks: M
     gaps = [10.0**e for e in range(-7, 1)]
     ax.set_yticks(gaps, [f"{100 * gap:.5f}".rstrip("0").rstrip(".") + "%" for gap in gaps])
     ax.minorticks_off()
-    ax.set(xlabel="absolute value", ylabel="gap to the next number")
+    ax.set(xlabel="absolute value", ylabel="gap to the next number, relative")
     return fig
