@@ -79,6 +79,8 @@ class Quantized:
 
 
 def _check(x: Tensor, scheme: str, dtype: torch.dtype, nonfinite: str, amax_floor: float | None) -> None:
+    if not isinstance(x, Tensor):
+        raise TypeError(f"x must be a tensor; got a {type(x).__name__}: pass torch.tensor(...) of floats")
     if scheme not in BLOCKS:
         raise ValueError(f"scheme must be one of {', '.join(map(repr, BLOCKS))}; got {scheme!r}")
     if dtype not in LARGEST_EXPONENT:
@@ -153,7 +155,8 @@ def quantize(
                 gets the floor's scale: with 1e-4 in e4m3fn, elements below 3.5e-9 lose bits and those below 2.2e-10
                 become 0, however equal the tile's elements are. Activations are hardly ever so small; gradients of a
                 mean over many tokens are, and want a floor of their own.
-    Returns Quantized. Raises ValueError for values that are not finite in fp32 (how many, and where the first is).
+    Returns Quantized. Raises ValueError for values that are not finite in fp32 (how many, and where the first is), and
+    TypeError where x is no tensor.
 
     >>> quantize(torch.tensor([[0.5, -3.5], [1.0, 0.0]]), "row").dequantize().tolist()
     [[0.5, -3.5], [1.0, 0.0]]

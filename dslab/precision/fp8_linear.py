@@ -14,15 +14,18 @@ The products are emulated: codes and scales are multiplied out and the matrices 
 
 from __future__ import annotations
 
+import copy
+import math
 from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn.utils.parametrize import is_parametrized
 
-from dslab.precision.fp8 import LARGEST_EXPONENT, TINY_FLOOR, Quantized, quantize
-from dslab.precision.fp8_product import fp8_matmul
+from dslab.precision.fp8 import BLOCKS, LARGEST_EXPONENT, TINY_FLOOR, Quantized, quantize
+from dslab.precision.fp8_product import check_accumulator, fp8_matmul
 
 WEIGHT_SCHEME = {"tensor": "tensor", "row": "row", "1x128": "128x128", "mx32": "mx32"}
 SQUARE = ("tensor", "128x128")  # schemes whose codes serve a matrix and its transpose alike
@@ -54,6 +57,17 @@ class Recipe:
         for dtype in (self.dtype, self.grad_dtype):
             if dtype not in LARGEST_EXPONENT:
                 raise ValueError(f"dtypes must be torch.float8_e4m3fn or torch.float8_e5m2; got {dtype}")
+        if not 0 <= self.grad_amax_floor < math.inf:
+            raise ValueError(f"grad_amax_floor must be a finite number >= 0; got {self.grad_amax_floor}")
+        check_accumulator(BLOCKS[self.scheme][1], self.promote_every, self.accumulator_bits)
+
+    @classmethod
+    def of(cls, options: dict[str, Any]) -> Recipe:
+        """From keywords; TypeError for one that there is not."""
+        known = [field.name for field in fields(cls)]
+        if unknown := set(options) - set(known):
+            raise TypeError(f"Fp8Linear has no option {', '.join(sorted(unknown))}; it has {', '.join(known)}")
+        return cls(**options)
 
     # NaN and inf are passed on, as nn.Linear would: a loss scaler looks for them.
     def activation(self, x: Tensor) -> Quantized:
@@ -112,8 +126,9 @@ class Fp8Linear(nn.Linear):
     """nn.Linear with fp32 parameters and FP8 products; a drop-in, with the same parameters and state_dict.
 
     Input (..., in_features) of fp32, bf16 or fp16; the output has its dtype, or autocast's, as with nn.Linear. Options
-    are those of `Recipe`. Unlike DeepSeek-V3, which keeps the forward's codes of x and requantizes them for wgrad, x is
-    rounded once for each of its products.
+    are those of `Recipe`. Parameters cast to another format (`model.half()`) are refused by the next forward. Unlike
+    DeepSeek-V3, which keeps the forward's codes of x and requantizes them for wgrad, x is rounded once for each of its
+    products.
 
     >>> layer = Fp8Linear(256, 128, scheme="1x128", grad_dtype=torch.float8_e5m2)
     >>> layer(torch.zeros(2, 10, 256)).shape
@@ -130,10 +145,7 @@ class Fp8Linear(nn.Linear):
         device: torch.device | str | None = None,
         **options: Any,
     ) -> None:
-        known = [field.name for field in fields(Recipe)]
-        if unknown := set(options) - set(known):
-            raise TypeError(f"Fp8Linear has no option {', '.join(sorted(unknown))}; it has {', '.join(known)}")
-        recipe = Recipe(scheme=scheme, **options)
+        recipe = Recipe.of({"scheme": scheme, **options})
         super().__init__(in_features, out_features, bias, device=device, dtype=torch.float32)
         self.recipe = recipe
 
@@ -141,15 +153,21 @@ class Fp8Linear(nn.Linear):
     def from_linear(cls, linear: nn.Linear, **options: Any) -> Fp8Linear:
         """An Fp8Linear with the very parameters of `linear`, so that optimizers and tied weights still hold them.
 
-        Raises ValueError unless the weight is fp32: updates smaller than half a step of a shorter format would be lost.
+        Its hooks, buffers and training flag come along (a handle removes the hook of `linear` only). Raises ValueError
+        unless weight and bias are fp32 parameters, and `forward` is the class's.
         """
-        if linear.weight.dtype != torch.float32:
-            raise ValueError(f"master weights must be fp32, got {linear.weight.dtype}: call model.float() first")
-        layer = cls(linear.in_features, linear.out_features, linear.bias is not None, device="meta", **options)
-        layer.weight, layer.bias = linear.weight, linear.bias
-        return layer.train(linear.training)
+        recipe = Recipe.of(options)
+        if why := _why_not(linear):
+            raise ValueError(f"{type(linear).__name__}: {why}")
+        layer = cls.__new__(cls)
+        own = {key: copy.copy(v) if isinstance(v, dict | set) else v for key, v in vars(linear).items()}
+        vars(layer).update(own)
+        layer.recipe = recipe
+        return layer
 
     def forward(self, input: Tensor) -> Tensor:
+        if self.weight.dtype != torch.float32:
+            raise ValueError(f"{NOT_FP32.format(self.weight.dtype)}. For 16-bit outputs use autocast or 16-bit inputs")
         if input.shape[-1] != self.in_features:
             raise ValueError(f"expected input (..., {self.in_features}); got {tuple(input.shape)}")
         device = input.device.type
@@ -167,29 +185,54 @@ class Fp8Linear(nn.Linear):
         return f"{super().extra_repr()}, scheme={self.recipe.scheme!r}"
 
 
+NOT_FP32 = "the master weights of Fp8Linear must be fp32, got {}, where small updates are lost: call model.float()"
+
+
+def _why_not(linear: nn.Linear) -> str | None:
+    """Why this layer cannot become an Fp8Linear; None if it can."""
+    if not {"weight", "bias"} <= linear._parameters.keys():
+        return "its weight or bias is no parameter but computed (parametrization, weight norm, pruning): remove that"
+    if "forward" in vars(linear):
+        return "its forward has been replaced by another one, which would go on to be called: restore it"
+    dtypes = {p.dtype for p in (linear.weight, linear.bias) if p is not None}
+    return NOT_FP32.format(*map(str, dtypes - {torch.float32})) if dtypes != {torch.float32} else None
+
+
+def _is_linear(module: nn.Module) -> bool:
+    """Whether it is an nn.Linear and no subclass, but for the class that torch makes when it parametrizes one."""
+    return type(module) is nn.Linear or (type(module).__base__ is nn.Linear and is_parametrized(module))
+
+
 def convert(model: nn.Module, skip: tuple[str, ...] = ("lm_head",), **options: Any) -> list[str]:
-    """Replace the nn.Linear layers of model in place by Fp8Linear; returns their names.
+    """Turn the nn.Linear layers of model into Fp8Linear, in place; returns their names.
+
+    Each stays the object it was and only changes its class, so that hooks and their handles, buffers, the training flag
+    and whoever holds the layer go on as before.
 
     skip: names to leave alone, as whole parts of a dotted name: "lm_head", "mlp.down_proj", "layers.0". DeepSeek-V3
     keeps embedding, output head, router, norms and attention itself in higher precision. Subclasses of nn.Linear are
     left alone, for their owners may not call them (nn.MultiheadAttention reads the weight of its out_proj directly).
-    Raises ValueError, before anything is replaced, if no layer is left to convert or one has no fp32 weights.
+    A layer with several names is left alone if one of them is to be.
+    Raises ValueError, before anything is changed, if no layer is left to convert, or one has no fp32 parameters
+    (parametrized and pruned layers compute theirs) or a forward of its own.
 
     >>> convert(nn.ModuleDict({"up": nn.Linear(8, 32), "lm_head": nn.Linear(32, 8)}))
     ['up']
     """
     if isinstance(skip, str):
         raise ValueError(f"skip must be a tuple of names; got the string {skip!r}")
-    linears = {name: m for name, m in model.named_modules(remove_duplicate=False) if type(m) is nn.Linear and name}
-    chosen = {name: m for name, m in linears.items() if not any(f".{part}." in f".{name}." for part in skip)}
+    recipe = Recipe.of(options)
+    linears = {name: m for name, m in model.named_modules(remove_duplicate=False) if name and _is_linear(m)}
+    left_alone = {m for name, m in linears.items() if any(f".{part}." in f".{name}." for part in skip)}
+    chosen = {name: m for name, m in linears.items() if m not in left_alone}
     if not chosen:
         raise ValueError(
             f"nothing to convert: of the nn.Linear layers inside the model ({', '.join(linears) or 'none'}), "
             f"skip={skip} leaves none. A model that is itself an nn.Linear takes Fp8Linear.from_linear"
         )
-    made = {id(m): m for m in chosen.values()}  # a layer that has two names is one layer
-    replacements = {key: Fp8Linear.from_linear(m, **options) for key, m in made.items()}
     for name, linear in chosen.items():
-        owner, _, child = name.rpartition(".")
-        setattr(model.get_submodule(owner), child, replacements[id(linear)])
+        if why := _why_not(linear):
+            raise ValueError(f"{name}: {why}, or pass its name in skip")
+    for linear in chosen.values():
+        linear.__class__, linear.recipe = Fp8Linear, recipe
     return list(chosen)

@@ -18,8 +18,11 @@ INSTRUCTION = 32  # products that the toy tensor core sums before it adds them t
 FP64_MANTISSA = 52
 
 
-def _check(a: Quantized, b: Quantized, promote_every: int | None, accumulator_bits: int | None) -> int | None:
-    """The width of a scale's tile along K, None for all of K; raises ValueError where a and b do not fit."""
+def _check(a: Quantized, b: Quantized) -> int | None:
+    """The width of a scale's tile along K, None for all of K; raises where a and b do not fit."""
+    if not (isinstance(a, Quantized) and isinstance(b, Quantized)):
+        came = f"a {type(a).__name__} and a {type(b).__name__}"
+        raise TypeError(f"fp8_matmul takes two Quantized, made by quantize(x, scheme); got {came}")
     shapes = f"a is {a.scheme!r} {tuple(a.shape)}, b is {b.scheme!r} {tuple(b.shape)}"
     if len(a.shape) != 2 or len(b.shape) != 2 or a.shape[1] != b.shape[1]:
         raise ValueError(f"fp8_matmul takes a (M, K) and b (N, K), both quantized along K; {shapes}")
@@ -30,17 +33,25 @@ def _check(a: Quantized, b: Quantized, promote_every: int | None, accumulator_bi
             f"scales must change at the same places of K, for each is applied to a whole partial sum; {shapes}. "
             f"Beside {a.scheme!r} fits {' or '.join(map(repr, fits))}"
         )
-    if promote_every is not None and (promote_every < INSTRUCTION or promote_every % INSTRUCTION):
-        raise ValueError(f"promote_every must be None or a multiple of {INSTRUCTION}; got {promote_every}")
+    return width
+
+
+def check_accumulator(width: int | None, promote_every: int | None, accumulator_bits: int | None) -> None:
+    """Raises ValueError for what no accumulator can do whose scales change after `width` products (None: never)."""
+    if promote_every is not None and not (_is_whole(promote_every, INSTRUCTION) and promote_every % INSTRUCTION == 0):
+        raise ValueError(f"promote_every must be None or a multiple of {INSTRUCTION}; got {promote_every!r}")
     if width == 128 and (promote_every is None or width % promote_every):
         raise ValueError(
-            f"{a.scheme!r} and {b.scheme!r} have a new scale after every 128 products, so their sums leave the "
-            f"accumulator there: promote_every must be 32, 64 or 128; got {promote_every}. Longer sums need scales "
-            "that hold for all of K: 'row' or 'tensor'"
+            "'1x128' and '128x128' have a new scale after every 128 products, so their sums leave the accumulator "
+            f"there: promote_every must be 32, 64 or 128; got {promote_every}. Longer sums need scales that hold for "
+            "all of K: 'row' or 'tensor'"
         )
-    if accumulator_bits is not None and not 2 <= accumulator_bits <= FP64_MANTISSA:
-        raise ValueError(f"accumulator_bits must be None or 2..{FP64_MANTISSA}; got {accumulator_bits}")
-    return width
+    if accumulator_bits is not None and not (_is_whole(accumulator_bits, 2) and accumulator_bits <= FP64_MANTISSA):
+        raise ValueError(f"accumulator_bits must be None or 2..{FP64_MANTISSA}, whole; got {accumulator_bits!r}")
+
+
+def _is_whole(x: object, least: int) -> bool:
+    return isinstance(x, int) and x >= least
 
 
 def truncate(x: Tensor, bits: int) -> Tensor:
@@ -80,14 +91,15 @@ def fp8_matmul(
     accumulator_bits: None: partial sums in fp32. 14: a toy model of Hopper's tensor core, which after every 32 products
                       keeps 14 significant bits of its sum and cuts off the rest. It shows how the error grows and why
                       promotion helps; it was not measured on hardware, whose rounding inside an instruction differs.
-    Raises ValueError naming both operands and what would fit.
+    Raises ValueError naming both operands and what would fit, TypeError where they are not quantized.
 
     >>> from dslab.precision.fp8 import quantize
     >>> a = quantize(torch.ones(1, 4096), "tensor", amax_floor=448.0)
     >>> fp8_matmul(a, a).item()
     4096.0
     """
-    width = _check(a, b, promote_every, accumulator_bits)
+    width = _check(a, b)
+    check_accumulator(width, promote_every, accumulator_bits)
     K = a.shape[1]
     work = torch.float32 if accumulator_bits is None else torch.float64  # fp64 holds every sum of 32 e4m3 products
     x, y = a.codes.to(work), b.codes.to(work).T

@@ -116,11 +116,13 @@ def round_to(x: Tensor, dtype: str | torch.dtype | Format, grad_dtype: Any = "sa
     grad_dtype: format of the gradient; "same" as dtype, or None to let it pass unrounded (straight-through).
     Beyond the largest number: inf where the format has it; without (e4m3), finite numbers stop at the largest and
     inf becomes NaN. (A bare `.to(torch.float8_e4m3fn)` of torch 2.13 turns inf into 448.)
-    Raises ValueError for an unknown format, TypeError for a tensor of integers.
+    Raises ValueError for an unknown format, TypeError for a tensor of integers and for what is no tensor.
 
     >>> round_to(torch.tensor([1.0009, 1e-8, 70000.0]), "fp16")
     tensor([1.0010, 0.0000,    inf])
     """
+    if not isinstance(x, Tensor):
+        raise TypeError(f"round_to needs a floating-point tensor; got a {type(x).__name__}: pass torch.tensor(...)")
     if not x.is_floating_point():
         raise TypeError(f"round_to needs a floating-point tensor; got {x.dtype}")
     forward = format_of(dtype)

@@ -312,3 +312,9 @@ def test_token_wise_range_is_what_tiles_save():
     flushed = {s: float((quantize(x, s).dequantize() == 0).float().mean()) for s in ("tensor", "1x128", "mx32")}
     assert flushed["tensor"] >= 0.25
     assert max(flushed["1x128"], flushed["mx32"]) < 1e-3
+
+
+@pytest.mark.parametrize("x", [[0.5, 1.0], 0.5, None, "1.0"])
+def test_what_is_no_tensor_is_refused_by_name(x):
+    with pytest.raises(TypeError, match=rf"tensor; got a {type(x).__name__}: pass torch\.tensor"):
+        quantize(x)

@@ -2,10 +2,12 @@
 
 import copy
 import math
+import pickle
 
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations, prune, weight_norm
 
 from dslab.precision.fp8 import calc_diff, quantize
 from dslab.precision.fp8_linear import Fp8Linear, Recipe, convert
@@ -296,6 +298,15 @@ def test_a_layer_with_two_names_stays_one_layer():
         (lambda: Fp8Linear(8, 8, scheme="128x128"), ValueError, "'mx32'; got '128x128'"),
         (lambda: Fp8Linear(8, 8, grad_dtype=torch.float16), ValueError, "float8_e5m2; got torch.float16"),
         (lambda: Fp8Linear(8, 8, bits=14), TypeError, "no option bits; it has scheme"),
+        (lambda: convert(Tiny(), bits=14), TypeError, "no option bits; it has scheme"),
+        (lambda: Recipe(promote_every=7), ValueError, "multiple of 32; got 7"),
+        (lambda: Recipe(promote_every=256), ValueError, "32, 64 or 128; got 256"),
+        (lambda: Recipe(promote_every=None), ValueError, "32, 64 or 128; got None"),
+        (lambda: Fp8Linear(8, 8, accumulator_bits=1), ValueError, "2..52, whole; got 1"),
+        (lambda: Fp8Linear(8, 8, accumulator_bits=14.5), ValueError, "2..52, whole; got 14.5"),
+        (lambda: convert(Tiny(), scheme="row", promote_every=0), ValueError, "multiple of 32; got 0"),
+        (lambda: Recipe(grad_amax_floor=-1.0), ValueError, "grad_amax_floor must be .* got -1.0"),
+        (lambda: Recipe(grad_amax_floor=math.nan), ValueError, "grad_amax_floor must be .* got nan"),
         (lambda: Fp8Linear(8, 8)(torch.zeros(3, 9)), ValueError, r"\(\.\.\., 8\); got \(3, 9\)"),
     ],
 )
@@ -310,3 +321,108 @@ def test_a_refused_conversion_changes_nothing():
     with pytest.raises(ValueError, match="fp32"):
         convert(model)
     assert type(model.layers[0].up) is nn.Linear
+
+
+def with_everything(linear):
+    """Hooks of each kind, a buffer, an attribute, evaluation mode; returns what the hooks saw and their handles."""
+    seen = []
+    handles = [
+        linear.register_forward_pre_hook(lambda m, x: seen.append(("before", m))),
+        linear.register_forward_hook(lambda m, x, y: seen.append(("after", m))),
+        linear.register_forward_hook(lambda m, x, k, y: seen.append(("with keywords", m)), with_kwargs=True),
+        linear.register_full_backward_hook(lambda m, gx, gy: seen.append(("backward", m))),
+    ]
+    linear.register_buffer("steps", torch.tensor(3), persistent=False)
+    linear.note = "kept"
+    linear.eval()
+    return seen, handles
+
+
+def test_convert_keeps_hooks_handles_buffers_and_who_holds_the_layer():
+    model = nn.Sequential(nn.Linear(8, 8), nn.ReLU())
+    held = model[0]
+    seen, handles = with_everything(held)
+    assert convert(model) == ["0"]
+    assert model[0] is held
+    assert isinstance(held, Fp8Linear)
+    model(torch.ones(2, 8, requires_grad=True)).sum().backward()
+    assert seen == [(when, held) for when in ("before", "after", "with keywords", "backward")]
+    assert (held.steps.item(), held.note, held.training, "steps" in held.state_dict()) == (3, "kept", False, False)
+    for handle in handles:
+        handle.remove()
+    seen.clear()
+    model(torch.ones(2, 8)).sum().backward()
+    assert not seen
+
+
+def test_from_linear_brings_the_same_along_and_leaves_the_layer_alone():
+    linear = nn.Linear(8, 8)
+    seen, _ = with_everything(linear)
+    layer = Fp8Linear.from_linear(linear, scheme="row")
+    assert (layer.recipe, layer.weight is linear.weight, layer.bias is linear.bias) == (Recipe("row"), True, True)
+    layer(torch.ones(2, 8, requires_grad=True)).sum().backward()
+    assert seen == [(when, layer) for when in ("before", "after", "with keywords", "backward")]
+    assert (layer.steps.item(), layer.note, layer.training) == (3, "kept", False)
+    layer.bias = None
+    layer.register_forward_hook(lambda *_: seen.append("new"))
+    seen.clear()
+    linear(torch.ones(2, 8))
+    assert type(linear) is nn.Linear
+    assert linear.bias is not None
+    assert seen == [(when, linear) for when in ("before", "after", "with keywords")]
+
+
+def test_a_converted_model_is_copied_and_pickled():
+    model = Tiny()
+    convert(model, scheme="mx32")
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert twin.layers[0].up.recipe == Recipe("mx32")
+        assert torch.equal(twin(torch.arange(9)), model(torch.arange(9)))
+
+
+def test_a_layer_skipped_under_one_of_its_names_is_left_alone():
+    shared = nn.Linear(8, 8)
+    model = nn.ModuleDict({"a": shared, "lm_head": shared, "b": nn.Linear(8, 8)})
+    assert convert(model) == ["b"]
+    assert type(model["a"]) is type(model["lm_head"]) is nn.Linear
+
+
+def replaced_forward(linear):
+    linear.forward = linear.forward
+    return linear
+
+
+SPECIAL = {
+    "spectral norm": (parametrizations.spectral_norm, "is no parameter but computed"),
+    "weight norm": (parametrizations.weight_norm, "is no parameter but computed"),
+    "weight norm, old": (weight_norm, "is no parameter but computed"),
+    "pruned": (lambda linear: prune.l1_unstructured(linear, "weight", 0.5), "is no parameter but computed"),
+    "pruned bias": (lambda linear: prune.l1_unstructured(linear, "bias", 0.5), "is no parameter but computed"),
+    "forward": (replaced_forward, "its forward has been replaced"),
+    "fp16 bias": (lambda linear: setattr(linear, "bias", nn.Parameter(torch.zeros(16).half())), "must be fp32"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm")
+@pytest.mark.parametrize("case", SPECIAL)
+def test_what_would_be_lost_is_refused_and_nothing_is_changed(case):
+    change, says = SPECIAL[case]
+    model = Tiny()
+    change(model.layers[1].down)
+    with pytest.raises(ValueError, match=rf"layers\.1\.down: .*{says}.*, or pass its name in skip"):
+        convert(model)
+    assert type(model.layers[0].up) is nn.Linear
+    with pytest.raises(ValueError, match=says):
+        Fp8Linear.from_linear(model.layers[1].down)
+    assert convert(model, skip=("lm_head", "layers.1.down")) == ["layers.0.up", "layers.0.down", "layers.1.up"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_parameters_cast_after_the_conversion_are_refused(dtype):
+    model = nn.Sequential(nn.Linear(8, 8))
+    convert(model)
+    model.to(dtype)
+    for grad in (True, False):
+        with torch.set_grad_enabled(grad), pytest.raises(ValueError, match=rf"must be fp32, got {dtype}.*model\.float"):
+            model(torch.ones(2, 8, dtype=dtype))
+    model.float()(torch.ones(2, 8))

@@ -195,7 +195,9 @@ def q(scheme, rows=4, k=256):
         (lambda: fp8_matmul(q("row"), q("row"), promote_every=0), "multiple of 32; got 0"),
         (lambda: fp8_matmul(q("1x128"), q("1x128"), promote_every=96), "32, 64 or 128; got 96"),
         (lambda: fp8_matmul(q("1x128"), q("128x128"), promote_every=None), "got None.*'row' or 'tensor'"),
+        (lambda: fp8_matmul(q("row"), q("row"), promote_every=64.0), "multiple of 32; got 64.0"),
         (lambda: fp8_matmul(q("row"), q("row"), accumulator_bits=1), "accumulator_bits"),
+        (lambda: fp8_matmul(q("row"), q("row"), accumulator_bits=14.0), "2..52, whole; got 14.0"),
     ],
 )
 def test_what_does_not_fit_is_refused(call, says):
@@ -208,3 +210,10 @@ def test_a_product_of_4096_is_fast_enough_for_a_notebook():
     start = time.process_time()
     fp8_matmul(a, b, accumulator_bits=14)
     assert time.process_time() - start < 3
+
+
+def test_what_is_not_quantized_is_refused():
+    with pytest.raises(TypeError, match=r"two Quantized, made by quantize.*; got a int and a int"):
+        fp8_matmul(1, 2)
+    with pytest.raises(TypeError, match="got a Quantized and a Tensor"):
+        fp8_matmul(quantize(torch.ones(2, 128)), torch.ones(2, 128))

@@ -245,3 +245,9 @@ def test_the_fast_path_and_the_definition_are_one_function():
     x = torch.randn(100_000) * 2.0 ** torch.randint(-30, 20, (100_000,))
     for name in SHORT:
         assert same(nearest(x, FORMATS[name]), nearest_by_definition(x, FORMATS[name]))
+
+
+@pytest.mark.parametrize("x", [[0.5, 1.0], 0.5, None, "1.0"])
+def test_what_is_no_tensor_is_refused_by_name(x):
+    with pytest.raises(TypeError, match=rf"tensor; got a {type(x).__name__}: pass torch\.tensor"):
+        round_to(x, "fp16")
