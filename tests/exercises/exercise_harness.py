@@ -7,8 +7,11 @@ Answers go through `dslab.book.checks.judge`, the way a learner's do, so stubs a
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
+
+import torch
 
 from dslab.book.checks import judge
 
@@ -63,6 +66,17 @@ def solved(exercise: Any, names: Mapping[str, Any]) -> Any:
         return space[exercise.name]
     made = [value for key, value in space.items() if callable(value) and key not in names and not key.startswith("__")]
     return made[-1]
+
+
+def hold_quick_and_traceless(exercise: Any, answer: Any) -> None:
+    """Fail where judging a right answer takes 0.1 CPU seconds or more, or moves the random state of torch."""
+    exercise.check(answer)
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    began = time.process_time()
+    exercise.check(answer)
+    assert time.process_time() - began < 0.1
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def stubs() -> list[Any]:
