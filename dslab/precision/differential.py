@@ -12,8 +12,8 @@ Such a test needs no expected values and no idea of which case is dangerous: the
 
 from __future__ import annotations
 
+import copy
 import math
-import pickle
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -177,7 +177,7 @@ class _Side:
             self.attempt("update", by_hand)  # nothing was recorded: only this opens the next step
 
     def set_and_save(self, dice: random.Random) -> None:
-        """Change a setting; save; go on from a file in a new scaler, in the running one, or from a pickle."""
+        """Change a setting; save; go on from a file in a new scaler, in the running one, or from a copy."""
         roll = dice.random()
         if roll < 0.03:
             self.scaler.set_growth_interval(dice.choice(INTERVALS))
@@ -191,7 +191,7 @@ class _Side:
         elif roll < 0.18 and self.saved:
             self.scaler.load_state_dict(self.saved)  # back to an earlier state, while running
         elif roll < 0.21:
-            self.scaler = pickle.loads(pickle.dumps(self.scaler))
+            self.scaler = copy.deepcopy(self.scaler)  # by way of __getstate__, as a pickle would
         if roll > 0.8:
             self.saved = self.scaler.state_dict()
 

@@ -16,6 +16,7 @@ from matplotlib.patches import Rectangle
 from dslab.book import charts, figures, spreads
 
 FP16 = {"zero_below": -25, "normal_from": -14, "infinite_from": 16}
+WINDOW = (-44, 20)
 SHARES = {-60: 0.01, -44: 0.02, -26: 0.1, -25: 0.2, -15: 0.15, -14: 0.3, 15: 0.12, 16: 0.05, 20: 0.02, 40: 0.03}
 RULERS = {
     "fp32": (2.0**-149, 2.0**-126, 3.4e38, 2.0**-23),
@@ -44,7 +45,7 @@ def a_trace():
 
 
 CHARTS = {
-    "binades": lambda: spreads.binades(SHARES, **FP16, xlabel="gradient"),
+    "binades": lambda: spreads.binades(SHARES, **FP16, xlabel="gradient", window=WINDOW),
     "dots": lambda: spreads.dots(GROUPS, xlabel="loss", line_at=0.0, band=(-0.01, 0.01)),
     "rulers": lambda: spreads.rulers(RULERS, marks={"one": 1.0}),
     "trace": a_trace,
@@ -119,7 +120,7 @@ def test_two_fates_in_the_outermost_bar_are_stacked():
     """bf16 reaches far beyond the window: what is lost there must not look kept."""
     fig = spreads.binades(
         {-140: 0.25, -130: 0.25, -100: 0.2, 100: 0.2, 130: 0.1},
-        zero_below=-134, normal_from=-126, infinite_from=128, xlabel="gradient",
+        zero_below=-134, normal_from=-126, infinite_from=128, xlabel="gradient", window=WINDOW,
     )  # fmt: skip
     (ax,) = fig.axes
     drawn = {(middle(b), to_hex(b.get_facecolor())): (b.get_y(), b.get_y() + b.get_height()) for b in bars(ax)}
