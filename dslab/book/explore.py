@@ -92,7 +92,29 @@ class Toggle:
         return ipywidgets.Checkbox(value=self.value, description=name, indent=False)
 
 
-Control = Slider | Choice | Toggle
+@dataclass(frozen=True)
+class Text:
+    """A piece of text to type or paste; drawn anew when the reader leaves the field."""
+
+    value: str
+    rows: int = 5
+
+    def admits(self, value: Any) -> bool:
+        """Whether `value` can be set."""
+        return isinstance(value, str)
+
+    def __str__(self) -> str:
+        return "a text"
+
+    def widget(self, ipywidgets: Any, name: str) -> Any:
+        """The live control, as wide as the page."""
+        layout = {"width": "98%"}
+        return ipywidgets.Textarea(
+            value=self.value, description=name, rows=self.rows, layout=layout, continuous_update=False
+        )
+
+
+Control = Slider | Choice | Toggle | Text
 Draw = Callable[..., "Figure"]
 
 
@@ -106,14 +128,15 @@ def choice(*options: Any, value: Any = None) -> Choice:
 def run(draw: Draw, name: str, alt: str, controls: dict[str, Control], samples: Sequence[dict[str, Any]]) -> None:
     """Show the explorer. Raises PageError for missing words or samples, and where a sample cannot be drawn."""
     figures.check_alt(name, alt)
-    _check(name, controls, samples)
+    check(name, controls, samples)
     picture = _small_multiples(draw, name, samples)
-    widget = _live(draw, name, alt, controls)
+    widget = live(lambda values: _image(draw, name, alt, values), controls)
     payload = {"name": name, "alt": alt, "takeaway": ""}
     show(alt, kind="figure", payload=payload, png=picture, alt=alt, widget=widget)
 
 
-def _check(name: str, controls: Mapping[str, Control], samples: Sequence[Mapping[str, Any]]) -> None:
+def check(name: str, controls: Mapping[str, Control], samples: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse an explorer without samples, and settings that its controls do not admit."""
     if not samples or not controls:
         raise PageError(text.NO_SAMPLES.format(name=name))
     start = {control: kind.value for control, kind in controls.items()}
@@ -176,8 +199,8 @@ def _pixels(figure: Figure) -> Any:
     return np.asarray(canvas.buffer_rgba())
 
 
-def _live(draw: Draw, name: str, alt: str, controls: Mapping[str, Control]) -> dict[str, Any] | None:
-    """The widget's view, or None where nothing can be live: no kernel, no ipywidgets, or a headless run."""
+def live(render: Callable[[dict[str, Any]], str], controls: Mapping[str, Control]) -> dict[str, Any] | None:
+    """The view of controls over `render(values) -> HTML`, or None: no kernel, no ipywidgets, or a headless run."""
     if os.environ.get("DSLAB_HEADLESS") == "1" or not in_kernel():
         return None
     try:
@@ -186,10 +209,10 @@ def _live(draw: Draw, name: str, alt: str, controls: Mapping[str, Control]) -> d
         return None
     widgets = {control: kind.widget(ipywidgets, control) for control, kind in controls.items()}
     # An HTML widget, since ipywidgets' Image has no alternative text.
-    stage = ipywidgets.HTML(value=_image(draw, name, alt, {c: w.value for c, w in widgets.items()}))
+    stage = ipywidgets.HTML(value=render({c: w.value for c, w in widgets.items()}))
 
     def redraw(_: Any) -> None:
-        stage.value = _image(draw, name, alt, {control: widget.value for control, widget in widgets.items()})
+        stage.value = render({control: widget.value for control, widget in widgets.items()})
 
     for widget in widgets.values():
         widget.observe(redraw, names="value")

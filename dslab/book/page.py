@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dslab
-from dslab.book import cards, checks, claims, explore, figures, machine, specification, text
+from dslab.book import cards, checks, claims, explore, figures, machine, marked, specification, text
 from dslab.book.display import history, shell, show
 from dslab.book.errors import ClaimFailed, PageError
 
@@ -29,6 +29,7 @@ class Page:
     slider = staticmethod(explore.Slider)
     choice = staticmethod(explore.choice)
     toggle = staticmethod(explore.Toggle)
+    textarea = staticmethod(explore.Text)
 
     def __init__(self) -> None:
         self._began: float | None = None
@@ -167,6 +168,24 @@ class Page:
         """Let the reader move `controls` over `draw(**values) -> Figure`; the output also holds `samples` drawn."""
         self._started()
         explore.run(draw, name=name, alt=alt, controls=dict(controls), samples=[dict(sample) for sample in samples])
+
+    def marked(self, content: str, spans: Sequence[Any], caption: str = "") -> None:
+        """Show a text with passages marked; spans have start, end, type and rule."""
+        self._started()
+        html, plain = marked.card(content, spans, caption)
+        show(plain, html)
+
+    def explore_text(
+        self,
+        draw: Callable[..., cards.Card],
+        *,
+        name: str,
+        controls: Mapping[str, explore.Control],
+        samples: Sequence[Mapping[str, Any]],
+    ) -> None:
+        """Let the reader move `controls` over `draw(**values) -> (html, plain)`; the output also holds `samples`."""
+        self._started()
+        marked.explore(draw, name=name, controls=dict(controls), samples=[dict(sample) for sample in samples])
 
     def task(self, exercise: Any) -> None:
         """Show what an exercise asks: its text stands with its checker, so that the two cannot drift apart."""

@@ -41,6 +41,10 @@ SAMPLE_FAILED = "Explorer {name!r}: the sample {sample} cannot be drawn: {error}
 NO_SAMPLES = "Explorer {name!r} needs samples=[{{…}}, …]: the settings shown where nothing can be moved."
 BAD_SAMPLE = "Explorer {name!r}: the sample {sample} must set exactly the controls {controls}."
 BAD_VALUE = "Explorer {name!r}: {control} = {value!r} is not possible; expected {expected}."
+BECOMES = "becomes"
+FOUND = "found"
+TYPE = "type"
+EVIDENCE = "evidence"
 MOVE = "Move a control to redraw the figure."
 
 # page.claim
