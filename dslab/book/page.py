@@ -18,6 +18,7 @@ import dslab
 from dslab.book import cards, checks, claims, explore, figures, machine, marked, specification, text
 from dslab.book.display import history, shell, show
 from dslab.book.errors import ClaimFailed, PageError
+from dslab.book.explore import Control
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -180,7 +181,7 @@ class Page:
         draw: Callable[..., cards.Card],
         *,
         name: str,
-        controls: Mapping[str, explore.Control],
+        controls: Mapping[str, Control],
         samples: Sequence[Mapping[str, Any]],
     ) -> None:
         """Let the reader move `controls` over `draw(**values) -> (html, plain)`; the output also holds `samples`."""
