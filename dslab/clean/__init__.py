@@ -1,0 +1,46 @@
+"""Cleaning a corpus file by file: nothing is lost, nothing found is printed, a file that stands is complete.
+
+    counts = clean_shard("raw/0.jsonl.gz", "clean/0.jsonl.gz", Job(mask="tag"))
+    counts.check()  # rows in = rows out + quarantined + dropped, each with its reason
+
+Names are imported on first use, so that what needs pyarrow costs nothing until then.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+_HOME = {
+    "CleanError": "errors",
+    "Job": "job",
+    "ShardCounts": "counts",
+    "atomic_file": "atomic",
+    "clean_shard": "shard",
+    "quarantine_suffix": "shard",
+    "suffix_of": "streams",
+    "texts": "shard",
+}
+__all__ = sorted(_HOME)
+
+if TYPE_CHECKING:
+    from dslab.clean.atomic import atomic_file as atomic_file
+    from dslab.clean.counts import ShardCounts as ShardCounts
+    from dslab.clean.errors import CleanError as CleanError
+    from dslab.clean.job import Job as Job
+    from dslab.clean.shard import clean_shard as clean_shard
+    from dslab.clean.shard import quarantine_suffix as quarantine_suffix
+    from dslab.clean.shard import texts as texts
+    from dslab.clean.streams import suffix_of as suffix_of
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,165 @@
+"""JSON lines: read row by row with flat memory, write what is kept byte for byte."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dslab.clean.atomic import Sink
+from dslab.clean.job import Job
+from dslab.clean.line import TOO_LONG, Found, find_text, splice
+from dslab.clean.rows import DUPLICATE, Books, Cleaner
+from dslab.clean.streams import UTF8_BOM, LineWriter, guarded, open_lines
+
+BLANK = "blank line"
+BOM_NOTE = "UTF-8 BOM dropped"
+BATCH_ROWS, BATCH_BYTES = 256, 1 << 20
+PIECE_BYTES = 3 << 18  # a multiple of 3, so that base64 pieces join without padding
+
+Row = tuple[int, bytes, "Found | str"]
+
+
+def read_rows(path: Path, stream: io.BufferedReader, job: Job, long: Callable[[int, bytes], None]) -> Iterator[Row]:
+    """Yield (row number from 0, the line with its end, its text or the reason why there is none).
+
+    A row longer than job.max_row_bytes is not yielded: long(row, start) is called, and must read the rest of the line.
+    """
+    limit = job.max_row_bytes
+    column = job.text_column
+    number = 0
+    while line := guarded(path, stream.readline, limit + 2):
+        if len(line) > limit and len(line.rstrip(b"\r\n")) > limit:
+            long(number, line)
+        elif not line.strip(b" \t\r\n"):
+            yield number, line, BLANK
+        else:
+            yield number, line, find_text(line, column)
+        number += 1
+
+
+def drop_bom(path: Path, stream: io.BufferedReader) -> bool:
+    """Step over a UTF-8 byte order mark, which JSON forbids; whether there was one."""
+    if not guarded(path, stream.peek, 3).startswith(UTF8_BOM):
+        return False
+    stream.read(len(UTF8_BOM))
+    return True
+
+
+def jsonl_texts(path: Path, job: Job) -> Iterator[tuple[int, str]]:
+    """Yield (row number, text) of the readable rows; what is not readable is for `clean_jsonl` to book."""
+    with open_lines(path) as (stream, _):
+        drop_bom(path, stream)
+
+        def skip(row: int, line: bytes) -> None:
+            for _piece in _rest(path, stream, line):
+                pass
+
+        for number, _, found in read_rows(path, stream, job, skip):
+            if not isinstance(found, str):
+                yield number, found.text
+
+
+def clean_jsonl(
+    path: Path, target: Path, sink: Sink, job: Job, books: Books, duplicates: Any, quarantine: Callable[[], Sink]
+) -> None:
+    """Clean one file of JSON lines into `sink`; `quarantine()` opens the quarantine when the first row needs it."""
+    cleaner = Cleaner(job)
+    writer = LineWriter(target, sink)
+    counts = books.counts
+    doomed = frozenset(np.asarray(duplicates, dtype=np.int64).tolist()) if duplicates is not None else frozenset()
+    batch: list[tuple[int, bytes, Found]] = []
+    held = 0
+
+    with open_lines(path) as (stream, file):
+        if drop_bom(path, stream):
+            counts.notes[BOM_NOTE] = 1
+
+        def flush() -> None:
+            out = []
+            for (number, line, found), verdict in zip(batch, cleaner.judge([f.text for _, _, f in batch]), strict=True):
+                if verdict.error:
+                    if books.refuse(number, verdict.error):
+                        quarantine().write(record(number, verdict.error, line))
+                elif verdict.drop:
+                    books.drop(verdict.drop)
+                else:
+                    books.out(number, verdict)
+                    out.append(line if verdict.text == found.text else splice(found, verdict.text))
+            batch.clear()
+            writer.write(b"".join(out))
+            books.tick(file.bytes)
+
+        def long(number: int, start: bytes) -> None:
+            counts.rows_in += 1
+            if books.refuse(number, TOO_LONG):
+                _keep_long(quarantine(), number, _rest(path, stream, start))
+            else:
+                for _piece in _rest(path, stream, start):
+                    pass
+
+        for number, line, found in read_rows(path, stream, job, long):
+            counts.rows_in += 1
+            if isinstance(found, str):
+                if found == BLANK:  # no row, but counted, so that the books hold for `wc -l` too
+                    books.drop(BLANK)
+                elif books.refuse(number, found):
+                    quarantine().write(record(number, found, line))
+                continue
+            if number in doomed:
+                books.drop(DUPLICATE)
+                continue
+            batch.append((number, line, found))
+            held += len(line)
+            if held >= BATCH_BYTES or len(batch) >= BATCH_ROWS:
+                flush()
+                held = 0
+        flush()
+        writer.finish()
+        counts.bytes_in, counts.sha256_in = file.bytes, file.sha256
+
+
+def record(number: int, reason: str, line: bytes) -> bytes:
+    """One line of a quarantine: the row as it was, without its line feed; base64 where it is no UTF-8.
+
+    >>> record(6, "malformed JSON", b"{oops}\\n")
+    b'{"line": 7, "reason": "malformed JSON", "raw": "{oops}"}\\n'
+    """
+    line = line.removesuffix(b"\n")
+    try:
+        raw = {"raw": line.decode("utf-8")}
+    except UnicodeDecodeError:
+        raw = {"base64": base64.b64encode(line).decode()}
+    return json.dumps({"line": number + 1, "reason": reason, **raw}, ensure_ascii=False).encode() + b"\n"
+
+
+def _rest(path: Path, stream: io.BufferedReader, start: bytes) -> Iterator[bytes]:
+    """The line that begins with `start`, in pieces of PIECE_BYTES, to its end."""
+    held = start
+    while not held.endswith(b"\n"):
+        while len(held) >= PIECE_BYTES:
+            yield held[:PIECE_BYTES]
+            held = held[PIECE_BYTES:]
+        more = guarded(path, stream.readline, PIECE_BYTES)
+        if not more:
+            break
+        held += more
+    yield held
+
+
+def _keep_long(sink: Sink, number: int, pieces: Iterator[bytes]) -> None:
+    """The quarantine's record of a row that is never held as a whole: always base64, written piece by piece."""
+    head = json.dumps({"line": number + 1, "reason": TOO_LONG, "base64": ""})
+    sink.write(head.removesuffix('"}').encode())
+    held = b""
+    for piece in pieces:
+        held += piece
+        cut = len(held) // 3 * 3
+        sink.write(base64.b64encode(held[:cut]))
+        held = held[cut:]
+    sink.write(base64.b64encode(held) + b'"}\n')
