@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from dslab.clean.atomic import Sink
+from dslab.clean.errors import CleanError
 from dslab.clean.job import Job
 from dslab.clean.line import TOO_LONG, Found, find_text, splice
 from dslab.clean.rows import DUPLICATE, Books, Cleaner
@@ -52,17 +53,24 @@ def drop_bom(path: Path, stream: io.BufferedReader) -> bool:
 
 
 def jsonl_texts(path: Path, job: Job) -> Iterator[tuple[int, str]]:
-    """Yield (row number, text) of the readable rows; what is not readable is for `clean_jsonl` to book."""
+    """Yield (row number, text) of the readable rows.
+
+    Raises CleanError at a row that is not, if job.on_error is "fail".
+    """
     with open_lines(path) as (stream, _):
         drop_bom(path, stream)
 
         def skip(row: int, line: bytes) -> None:
+            if job.on_error == "fail":
+                raise CleanError(f"{path}: line {row + 1}: {TOO_LONG}")
             for _piece in _rest(path, stream, line):
                 pass
 
         for number, _, found in read_rows(path, stream, job, skip):
             if not isinstance(found, str):
                 yield number, found.text
+            elif found != BLANK and job.on_error == "fail":
+                raise CleanError(f"{path}: line {number + 1}: {found}")
 
 
 def clean_jsonl(

@@ -30,7 +30,7 @@ def quarantine_suffix(source: PathLike) -> str:
 def texts(source: PathLike, job: Job) -> Iterator[tuple[int, str]]:
     """Yield (row number from 0, text) of every readable row, numbered as in `clean_shard`.
 
-    Raises CleanError if the file cannot be read to its end.
+    Raises CleanError if the file cannot be read to its end, or at a row in error if job.on_error is "fail".
     """
     source = Path(source)
     if suffix_of(source) == ".parquet":
