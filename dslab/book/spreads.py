@@ -105,6 +105,48 @@ def dots(
     return fig
 
 
+def pairs(groups: Mapping[str, tuple[float, float]], *, names: tuple[str, str], xlabel: str) -> Figure:
+    """One row a group: its two values as a filled and an open mark, a line between them; shares of 1."""
+    import matplotlib.pyplot as plt
+    from matplotlib.ticker import PercentFormatter
+
+    fig, ax = plt.subplots(figsize=(SIZE[0], 1.0 + 0.42 * len(groups)))
+    for y, (first, second) in enumerate(groups.values()):
+        ax.plot([first, second], [y, y], color="#B5B5B5", linewidth=3, zorder=1)
+        ax.plot([first], [y], "o", color=COLORS["blue"], markersize=8, label=names[0] if y == 0 else None)
+        ax.plot(
+            [second], [y], "D", color=COLORS["vermillion"], markersize=7, markerfacecolor="white", markeredgewidth=2,
+            label=names[1] if y == 0 else None,
+        )  # fmt: skip
+        ax.annotate(f"{second:.1%}", (1.02, y), xycoords=("axes fraction", "data"), va="center", fontsize=9)
+    ax.set_yticks(range(len(groups)), list(groups))
+    ax.set_ylim(len(groups) - 0.5, -0.5)
+    ax.grid(visible=False, axis="y")
+    ax.xaxis.set_major_formatter(PercentFormatter(1.0))
+    ax.set(xlabel=xlabel, ylabel=" ")
+    fig.legend(loc="outside upper right", ncols=2)
+    return fig
+
+
+def candidates(groups: Mapping[str, Sequence[float]], *, xlabel: str, first: str) -> Figure:
+    """One row a group: all values as small ticks, the first of each as a large mark, its rank beside it."""
+    import matplotlib.pyplot as plt
+
+    fig, ax = plt.subplots(figsize=(SIZE[0], 1.0 + 0.55 * len(groups)))
+    for y, values in enumerate(groups.values()):
+        rank = 1 + sum(value > values[0] for value in values[1:])
+        ax.plot(list(values[1:]), [y] * (len(values) - 1), "|", color="#999999", markersize=12, label=None)
+        ax.plot([values[0]], [y], "D", color=COLORS["vermillion"], markersize=9, label=first if y == 0 else None)
+        words = f"rank {rank} of {len(values)}"
+        ax.annotate(words, (1.02, y), xycoords=("axes fraction", "data"), va="center", fontsize=9)
+    ax.set_yticks(range(len(groups)), list(groups))
+    ax.set_ylim(len(groups) - 0.5, -0.5)
+    ax.grid(visible=False, axis="y")
+    ax.set(xlabel=xlabel, ylabel=" ")
+    fig.legend(loc="outside upper right")
+    return fig
+
+
 def trace(ax: Axes, values: Sequence[float], events: Sequence[int], **style: Any) -> None:
     """A step curve of one value a step, with a cross wherever an event fell."""
     ax.step(range(len(values)), list(values), where="post", **style)

@@ -245,3 +245,22 @@ def test_only_what_is_named_dashed_is_drawn_with_gaps():
     assert {text.get_text() for text in fig.axes[0].texts} == set(series)
     plain = charts.curves(range(3), series, xlabel="step", ylabel="loss")
     assert not any(line.is_dashed() for line in plain.axes[0].lines)
+
+
+def test_pairs_show_both_values_and_write_the_second() -> None:
+    fig = spreads.pairs({"A": (1.0, 0.9), "B": (0.95, 0.955)}, names=("known", "unseen"), xlabel="recall")
+    (ax,) = fig.axes
+    marks = [line.get_xdata()[0] for line in ax.get_lines() if line.get_marker() in "oD"]
+    assert marks == [1.0, 0.9, 0.95, 0.955]
+    assert [note.get_text() for note in ax.texts] == ["90.0%", "95.5%"]
+    assert [label.get_text() for label in fig.legends[0].get_texts()] == ["known", "unseen"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["A", "B"]
+
+
+def test_candidates_rank_the_first_among_all() -> None:
+    fig = spreads.candidates({"raw": [5.0, 1.0, 2.0], "clean": [1.5, 1.0, 2.0, 9.0]}, xlabel="nats", first="secret")
+    (ax,) = fig.axes
+    assert [note.get_text() for note in ax.texts] == ["rank 1 of 3", "rank 3 of 4"]
+    marked = [line.get_xdata()[0] for line in ax.get_lines() if line.get_marker() == "D"]
+    assert marked == [5.0, 1.5]
+    assert [label.get_text() for label in fig.legends[0].get_texts()] == ["secret"]
