@@ -14,7 +14,7 @@ import numpy as np
 from dslab.clean.atomic import Sink
 from dslab.clean.errors import CleanError
 from dslab.clean.job import Job
-from dslab.clean.line import TOO_LONG, Found, find_text, splice
+from dslab.clean.line import NOT_OBJECT, TOO_LONG, read_text, splice
 from dslab.clean.rows import DUPLICATE, Books, Cleaner
 from dslab.clean.streams import UTF8_BOM, LineWriter, guarded, open_lines
 
@@ -23,11 +23,11 @@ BOM_NOTE = "UTF-8 BOM dropped"
 BATCH_ROWS, BATCH_BYTES = 256, 1 << 20
 PIECE_BYTES = 3 << 18  # a multiple of 3, so that base64 pieces join without padding
 
-Row = tuple[int, bytes, "Found | str"]
+Row = tuple[int, bytes, str, str]
 
 
 def read_rows(path: Path, stream: io.BufferedReader, job: Job, long: Callable[[int, bytes], None]) -> Iterator[Row]:
-    """Yield (row number from 0, the line with its end, its text or the reason why there is none).
+    """Yield (row number from 0, the line with its end, its text, the reason why there is none or "").
 
     A row longer than job.max_row_bytes is not yielded: long(row, start) is called, and must read the rest of the line.
     """
@@ -37,10 +37,11 @@ def read_rows(path: Path, stream: io.BufferedReader, job: Job, long: Callable[[i
     while line := guarded(path, stream.readline, limit + 2):
         if len(line) > limit and len(line.rstrip(b"\r\n")) > limit:
             long(number, line)
-        elif not line.strip(b" \t\r\n"):
-            yield number, line, BLANK
         else:
-            yield number, line, find_text(line, column)
+            text, reason = read_text(line, column)
+            if reason is NOT_OBJECT and not line.strip(b" \t\r\n"):
+                reason = BLANK
+            yield number, line, text, reason
         number += 1
 
 
@@ -66,11 +67,11 @@ def jsonl_texts(path: Path, job: Job) -> Iterator[tuple[int, str]]:
             for _piece in _rest(path, stream, line):
                 pass
 
-        for number, _, found in read_rows(path, stream, job, skip):
-            if not isinstance(found, str):
-                yield number, found.text
-            elif found != BLANK and job.on_error == "fail":
-                raise CleanError(f"{path}: line {number + 1}: {found}")
+        for number, _, text, reason in read_rows(path, stream, job, skip):
+            if not reason:
+                yield number, text
+            elif reason != BLANK and job.on_error == "fail":
+                raise CleanError(f"{path}: line {number + 1}: {reason}")
 
 
 def clean_jsonl(
@@ -81,7 +82,7 @@ def clean_jsonl(
     writer = LineWriter(target, sink)
     counts = books.counts
     doomed = frozenset(np.asarray(duplicates, dtype=np.int64).tolist()) if duplicates is not None else frozenset()
-    batch: list[tuple[int, bytes, Found]] = []
+    batch: list[tuple[int, bytes, str]] = []
     held = 0
 
     with open_lines(path) as (stream, file):
@@ -90,7 +91,8 @@ def clean_jsonl(
 
         def flush() -> None:
             out = []
-            for (number, line, found), verdict in zip(batch, cleaner.judge([f.text for _, _, f in batch]), strict=True):
+            verdicts = cleaner.judge([text for _, _, text in batch])
+            for (number, line, text), verdict in zip(batch, verdicts, strict=True):
                 if verdict.error:
                     if books.refuse(number, verdict.error):
                         quarantine().write(record(number, verdict.error, line))
@@ -98,7 +100,7 @@ def clean_jsonl(
                     books.drop(verdict.drop)
                 else:
                     books.out(number, verdict)
-                    out.append(line if verdict.text == found.text else splice(found, verdict.text))
+                    out.append(line if verdict.text == text else splice(line, job.text_column, verdict.text))
             batch.clear()
             writer.write(b"".join(out))
             books.tick(file.bytes)
@@ -111,18 +113,19 @@ def clean_jsonl(
                 for _piece in _rest(path, stream, start):
                     pass
 
-        for number, line, found in read_rows(path, stream, job, long):
+        for number, line, text, reason in read_rows(path, stream, job, long):
             counts.rows_in += 1
-            if isinstance(found, str):
-                if found == BLANK:  # no row, but counted, so that the books hold for `wc -l` too
-                    books.drop(BLANK)
-                elif books.refuse(number, found):
-                    quarantine().write(record(number, found, line))
+            if reason == BLANK:  # no row, but counted, so that the books hold for `wc -l` too
+                books.drop(BLANK)
+                continue
+            if reason:
+                if books.refuse(number, reason):
+                    quarantine().write(record(number, reason, line))
                 continue
             if number in doomed:
                 books.drop(DUPLICATE)
                 continue
-            batch.append((number, line, found))
+            batch.append((number, line, text))
             held += len(line)
             if held >= BATCH_BYTES or len(batch) >= BATCH_ROWS:
                 flush()
