@@ -20,7 +20,7 @@ from dslab.clean.job import Job
 
 DUPLICATE = "near-duplicate"
 CONTAMINATED = "contaminated"
-MASKING_FAILED = "masking failed"
+FAILED = "cleaning failed"
 Progress = Callable[[int, int], None]
 
 
@@ -38,9 +38,9 @@ class Cleaner:
     """The part of a job that looks at texts: quality rules, contamination, masking, in that order."""
 
     def __init__(self, job: Job) -> None:
-        self._masker = _masker(job.mask, job.types, job.policy, job.key()) if job.mask != "off" else None
-        self._index = _index(_states(job.decontaminate), job.text_column, job.ngram) if job.decontaminate else None
-        self._failed = None
+        self._masker: Any = _masker(job.mask, job.types, job.policy, job.key()) if job.mask != "off" else None
+        self._index: Any = _index(_states(job.decontaminate), job.text_column, job.ngram) if job.decontaminate else None
+        self._failed: Any = None
         if job.quality:
             from dslab.dedup.quality import failed
 
@@ -55,32 +55,35 @@ class Cleaner:
         verdicts = [Verdict(text) for text in texts]
         if self._failed is not None:
             for verdict in verdicts:
-                rules = self._failed(verdict.text)
-                if rules:
-                    verdict.drop = f"quality: {rules[0]}"
-        if self._index is not None:
-            left = [verdict for verdict in verdicts if not verdict.drop]
-            overlaps = self._index.overlap([verdict.text for verdict in left])
-            for verdict, overlap in zip(left, overlaps, strict=True):
-                if overlap > 0:
-                    verdict.drop = CONTAMINATED
+                self._try(verdict, self._rule)
+        left = [verdict for verdict in verdicts if not (verdict.drop or verdict.error)]
+        if self._index is not None and left:
+            hits = _or_stop("decontamination", lambda: self._index.overlap([verdict.text for verdict in left]).hits)
+            for verdict, n in zip(left, hits.tolist(), strict=True):
+                verdict.drop = CONTAMINATED if n else ""
         if self._masker is not None:
-            for verdict in verdicts:
+            for verdict in left:
                 if not verdict.drop:
-                    self._mask(verdict)
+                    self._try(verdict, self._mask)
         return verdicts
 
+    def _rule(self, verdict: Verdict) -> None:
+        rules = self._failed(verdict.text)
+        verdict.drop = f"quality: {rules[0]}" if rules else ""
+
     def _mask(self, verdict: Verdict) -> None:
-        assert self._masker is not None
+        verdict.text, verdict.spans = self._masker.apply(verdict.text)
+
+    def _try(self, verdict: Verdict, step: Callable[[Verdict], None]) -> None:
         problem = ""
         try:
-            verdict.text, verdict.spans = self._masker.apply(verdict.text)
+            step(verdict)
         except (ImportError, MemoryError) as error:  # not the row's fault: no row would pass
             problem = type(error).__name__
         except Exception as error:
-            verdict.error = f"{MASKING_FAILED} ({type(error).__name__})"
+            verdict.error = f"{FAILED} ({type(error).__name__})"
         if problem:
-            raise CleanError(f"masking is not possible: {problem}")
+            raise CleanError(f"cleaning is not possible: {problem}")
 
 
 class Books:
@@ -125,6 +128,15 @@ class Books:
         return json.dumps({**record, "rule": span.rule}).encode() + b"\n"
 
 
+def _or_stop(what: str, do: Callable[[], Any]) -> Any:
+    """do(); its error may quote a text, so only its type is passed on."""
+    try:
+        return do()
+    except Exception as error:
+        problem = type(error).__name__
+    raise CleanError(f"{what} failed ({problem})")
+
+
 @lru_cache(maxsize=4)
 def _masker(mode: str, types: tuple[str, ...] | None, policy: str, key: bytes | None) -> Any:
     from dslab.privacy import TYPES, Detector, Masker
@@ -138,8 +150,9 @@ def _index(files: tuple[tuple[str, int, int], ...], column: str, n: int) -> Any:
     from dslab.clean.shard import texts
     from dslab.dedup import NgramIndex
 
-    job = Job(text_column=column, mask="off", on_error="fail")
-    return NgramIndex([text for path, _, _ in files for _, text in texts(path, job)], n=n)
+    job = Job(text_column=column, mask="off", on_error="fail")  # an item that is not read would be let through
+    items = [text for path, _, _ in files for _, text in texts(path, job)]
+    return _or_stop("decontamination", lambda: NgramIndex(items, n=n))
 
 
 def _states(paths: tuple[str, ...]) -> tuple[tuple[str, int, int], ...]:
