@@ -60,7 +60,9 @@ def verify(
 
 def _distinct(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
     ordered = np.sort(hashes)
-    return ordered[np.r_[True, ordered[1:] != ordered[:-1]]] if len(ordered) else ordered
+    new = np.ones(len(ordered), bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
+    return ordered[new]
 
 
 def union_find(n: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -23,6 +23,7 @@ from dslab.dedup.shingles import check_texts, ngrams
 from dslab.dedup.words import Words, word_hashes
 
 BATCH = 1 << 21  # characters of training text at a time
+PART = 1 << 18  # word positions looked up at a time
 
 
 @dataclass(frozen=True)
@@ -138,16 +139,17 @@ class NgramIndex:
 
     def _search(self, words: Words) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Document, word position and gram number of every hit."""
-        counts = words.ends - words.starts
-        owner = np.repeat(np.arange(len(counts)), counts)
         places, grams = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
         for table in self._tables:
-            place, gram = table.lookup(ngrams(words.hashes, table.length))
-            inside = place + table.length <= words.ends[owner[place]]
-            places.append(place[inside])
-            grams.append(gram[inside] + table.first)
+            for start in range(0, len(words.hashes), PART):
+                here = words.hashes[start : start + PART + table.length - 1]
+                place, gram = table.lookup(ngrams(here, table.length)[: min(PART, len(here) - table.length + 1)])
+                places.append(place + start)
+                grams.append(gram + table.first)
         place, gram = np.concatenate(places), np.concatenate(grams)
-        return owner[place], place, gram
+        document = np.searchsorted(words.ends, place, side="right")
+        inside = place + self._lengths()[gram] <= words.ends[document]  # not over into the next document
+        return document[inside], place[inside], gram[inside]
 
     def _which_items(self, document: NDArray[np.int64], gram: NDArray[np.int64]) -> NDArray[np.int64]:
         """The (document, item) pairs behind hits, each once, sorted."""
@@ -191,7 +193,10 @@ def _batches(texts: Sequence[str]) -> Iterator[tuple[int, Sequence[str]]]:
 
 def _covered(words: Words, places: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.float64]:
     """Share of each document's words that lie in at least one run of `lengths` words from `places` on."""
-    total = int(words.ends[-1]) if len(words.ends) else 0
-    edges = np.bincount(places, minlength=total + 1) - np.bincount(places + lengths, minlength=total + 1)
-    covered = np.r_[0, np.cumsum(np.cumsum(edges[:total]) > 0)]
-    return (covered[words.ends] - covered[words.starts]) / np.maximum(words.ends - words.starts, 1)
+    order = np.argsort(places, kind="stable")
+    start = places[order]
+    reach = np.maximum.accumulate(start + lengths[order])  # how far the words up to here are covered
+    fresh = reach - np.maximum(start, np.r_[0, reach[:-1]])
+    document = np.searchsorted(words.ends, start, side="right")
+    covered = np.bincount(document, np.maximum(fresh, 0), minlength=len(words.ends))
+    return covered / np.maximum(words.ends - words.starts, 1)

@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 
 from dslab.dedup.bands import check_bands
 from dslab.dedup.shingles import Shingles
-from dslab.dedup.words import BASE, U64, mix
+from dslab.dedup.words import BASE, U64
 
 SEED = 1
 CHUNK = 1 << 15  # shingles at a time
 NONE = np.uint32(0xFFFFFFFF)  # a row of these: a document without words
+MANY = 1 << 20
 WHOLE_BUCKET = 16  # a bucket up to this size gives all its pairs
 
 
@@ -86,10 +87,13 @@ def candidate_pairs(
         raise ValueError(f"{bands=} of {rows=} need (documents, {bands * rows}) or more; got {signatures.shape}")
     documents = np.flatnonzero((signatures != NONE).any(axis=1))
     found = np.empty(0, np.int64)
+    fresh: list[NDArray[np.int64]] = []
     for band in range(bands):
-        key = _band_keys(signatures[documents, band * rows : (band + 1) * rows])
+        key = _band_keys(signatures[:, band * rows : (band + 1) * rows])[documents]
         order = np.argsort(key, kind="stable")
-        found = np.union1d(found, _bucket_pairs(key[order], documents[order], len(signatures)))
+        fresh.append(_bucket_pairs(key[order], documents[order], len(signatures)))
+        if band == bands - 1 or sum(map(len, fresh)) > len(found) + MANY:  # bands repeat each other: do not pile up
+            found, fresh = np.unique(np.concatenate([found, *fresh])), []
     pairs = np.stack(np.divmod(found, max(1, len(signatures))), axis=1)
     if threshold is None:
         return pairs
@@ -101,18 +105,20 @@ def _band_keys(band: NDArray[np.uint32]) -> NDArray[np.uint64]:
     """One number for each row of a band; a collision adds a candidate, and verification removes it."""
     key = np.zeros(len(band), U64)
     for column in band.T:
-        key = mix(key * U64(BASE) + column)
+        key = key * U64(BASE) + column
     return key
 
 
 def _bucket_pairs(key: NDArray[np.uint64], documents: NDArray[np.int64], n: int) -> NDArray[np.int64]:
     """Pairs i * n + j within runs of equal keys; documents ascend within a run, since the sort was stable."""
-    begins = np.flatnonzero(np.r_[True, key[1:] != key[:-1]]) if len(key) else np.empty(0, np.int64)
-    sizes = np.diff(np.r_[begins, len(key)])
+    new = np.ones(len(key), bool)
+    np.not_equal(key[1:], key[:-1], out=new[1:])
+    begins = np.flatnonzero(new)
+    sizes = np.diff(begins, append=len(key))
     begins, sizes = begins[sizes > 1], sizes[sizes > 1]
     out = []
     small = sizes <= WHOLE_BUCKET
-    for gap in range(1, WHOLE_BUCKET):
+    for gap in range(1, int(sizes[small].max(initial=1))):
         wide = small & (sizes > gap)
         left = _ranges(begins[wide], sizes[wide] - gap)
         out.append(documents[left] * n + documents[left + gap])

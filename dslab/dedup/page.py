@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cached_property
 
 from dslab.dedup.words import CJK_RANGES
@@ -19,6 +20,7 @@ class Page:
     def __init__(self, text: str, language: str | None = None) -> None:
         self.text = text
         self._language = language
+        self._unrepeated = len(text) + 1  # runs of this many words are all different
 
     @cached_property
     def language(self) -> str:
@@ -49,6 +51,16 @@ class Page:
     def paragraphs(self) -> list[str]:
         """What blank lines set apart."""
         return [part for part in map(str.strip, re.split(r"\n\s*\n", self.text)) if part]
+
+    def runs(self, n: int) -> Iterator[tuple[str, ...]]:
+        """Every n words in a row."""
+        return zip(*(self.words[j:] for j in range(n)), strict=False)
+
+    def repeats(self, n: int) -> bool:
+        """Whether some run of n words occurs twice. Where none does, no longer run does, and none is looked at."""
+        if n < self._unrepeated and len(set(self.runs(n))) >= len(self.words) - n + 1:
+            self._unrepeated = n
+        return n < self._unrepeated
 
 
 PUNCTUATION = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~…—–‘’“”«»·•、。，；：？！（）《》【】「」『』"

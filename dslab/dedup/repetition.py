@@ -6,7 +6,7 @@ Repeats count from the second occurrence on, and characters in overlapping runs 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from dslab.dedup.page import Page
 
@@ -31,31 +31,24 @@ def top_share(page: Page, n: int) -> float:
 
     A run that occurs once repeats nothing and gives 0. Among equally common ones the first counts.
     """
-    counts = Counter(_runs(page.words, n))
-    if not counts:
+    if not page.repeats(n):
         return 0.0
-    run, times = counts.most_common(1)[0]
+    run, times = Counter(page.runs(n)).most_common(1)[0]
     spaces = 0 if page.language == "zh" else n - 1
-    return times * (sum(map(len, run)) + spaces) / len(page.text) if times > 1 else 0.0
+    return times * (sum(map(len, run)) + spaces) / len(page.text)
 
 
 def run_share(page: Page, n: int) -> float:
     """Characters of words in runs of n words seen before, over the characters of the text."""
-    words = page.words
-    if len(set(_runs(words, n))) == max(0, len(words) - n + 1):  # the usual case, at the speed of C
+    if not page.repeats(n):
         return 0.0
     seen: set[tuple[str, ...]] = set()
-    characters = place = 0
-    while place + n <= len(words):
-        run = tuple(words[place : place + n])
-        if run in seen:
-            characters += sum(map(len, run))
+    characters, place, runs = 0, 0, list(page.runs(n))
+    while place < len(runs):
+        if runs[place] in seen:
+            characters += sum(map(len, runs[place]))
             place += n  # what was counted is not counted again
         else:
-            seen.add(run)
+            seen.add(runs[place])
             place += 1
-    return characters / max(1, len(page.text))
-
-
-def _runs(words: list[str], n: int) -> Iterator[tuple[str, ...]]:
-    return zip(*(words[j:] for j in range(n)), strict=False)
+    return characters / len(page.text)

@@ -54,16 +54,16 @@ def shingle_hashes(texts: Sequence[str], k: int = 5) -> Shingles:
     words = word_hashes(texts)
     counts = words.ends - words.starts
     everywhere = ngrams(words.hashes, k)
-    # Keep the positions whose k words lie in one document; the rest run over into the next.
-    full = np.maximum(counts - (k - 1), 0)
-    short = np.flatnonzero((counts > 0) & (full == 0))
-    sizes = full.copy()
-    sizes[short] = 1
-    ends = np.cumsum(sizes)
-    starts = ends - sizes
+    # The last k - 1 positions of a document run over into the next; a short document keeps its first.
+    inside = np.ones(len(everywhere), bool)
+    for j in range(1, k):
+        inside[words.ends[counts >= j] - j] = False
+    short = np.flatnonzero((counts > 0) & (counts < k))
+    inside[words.starts[short]] = True
     everywhere[words.starts[short]] = _whole(words.hashes, words.starts[short], words.ends[short], k)
-    hashes = everywhere[np.repeat(words.starts - starts, sizes) + np.arange(len(everywhere))[: sizes.sum()]]
-    return Shingles(hashes, starts, ends)
+    sizes = np.where(counts > 0, np.maximum(counts - (k - 1), 1), 0)
+    ends = np.cumsum(sizes)
+    return Shingles(everywhere[inside], ends - sizes, ends)
 
 
 def ngrams(words: NDArray[np.uint64], n: int) -> NDArray[np.uint64]:

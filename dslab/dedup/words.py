@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 U64 = np.uint64
 BASE = 0x9E3779B97F4A7C15
-PIECE = 1 << 18  # code points at a time: the temporaries stay in the caches. A longer word is cut at its multiples.
+PIECE = 1 << 17  # code points at a time: the temporaries stay in the caches. A longer word is cut at its multiples.
 SPACE, LETTER, CJK, DROPPED = range(4)
 # Ideographs with their extensions and compatibility forms, hiragana, katakana (also half-width), and bopomofo.
 CJK_RANGES = (
@@ -147,10 +147,12 @@ def _hash_piece(texts: list[str], folded: bool) -> tuple[NDArray[np.uint64], NDA
 
 
 def mix(h: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Scramble 64 bits one-to-one, so that each bit depends on all (finalizer of SplitMix64, Steele et al. 2014)."""
-    h = (h ^ (h >> U64(30))) * U64(0xBF58476D1CE4E5B9)
-    h = (h ^ (h >> U64(27))) * U64(0x94D049BB133111EB)
-    return h ^ (h >> U64(31))
+    """Scramble 64 bits in place and one-to-one: each bit depends on all (SplitMix64, Steele et al. 2014)."""
+    for shift, odd in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        h ^= h >> U64(shift)
+        h *= U64(odd)
+    h ^= h >> U64(31)
+    return h
 
 
 @cache
