@@ -1,0 +1,117 @@
+"""Chinese licence plates by their shape; passports by the word before them.
+
+Plate (GA 36-2018): province, office letter, five signs (at most two letters, none of them I or O), or six for electric
+cars (D or F first, or last); police, trainer, trailer, border plates end in a Chinese sign. Passport numbers of the world
+are six to nine letters and digits, which is nothing without a word.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from dslab.privacy.recognizers.base import Document
+from dslab.privacy.spans import Span
+
+_PROVINCES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤川青藏琼宁"
+_OFFICE = "[A-HJ-NP-Za-hj-np-z]"
+_SIGN = "[A-HJ-NP-Za-hj-np-z0-9]"
+_GAP = "[ ]?[·•・.．‧\\- ]?[ ]?"
+_PLATE = re.compile(
+    rf"[{_PROVINCES}] ?{_OFFICE}{_GAP}(?:"
+    rf"[A-Ka-k]{_SIGN}?[0-9]{{4,5}}(?![0-9A-Za-z])|[0-9]{{5}}[A-Ka-k](?![0-9A-Za-z])|"
+    rf"{_SIGN}{{4}}[挂学警港澳试超领使]|{_SIGN}{{5}}(?![0-9A-Za-z]))"
+    rf"|使[0-9]{{3}}[·.]?[0-9]{{3}}(?![0-9])|WJ ?[{_PROVINCES}]?[·•]?[0-9]{{4}}[0-9XBTSHJDxbtshjd](?![0-9A-Za-z])"
+)
+_CAR = frozenset(("plate",))
+_NOT_CAR = frozenset(("goods", "order", "money", "version"))
+_PASSPORT_WORD = re.compile(
+    "passport|护照|護照|通行证|回乡证|旅行证|travel document|passeport|reisepass|pasaporte", re.IGNORECASE
+)
+_PASSPORT = re.compile(r"(?<![0-9A-Za-z\-_./])[0-9A-Za-z](?: ?[0-9A-Za-z]){5,10}(?![0-9A-Za-z])")
+_CHINESE_PASSPORT = re.compile(r"(?:[EGDSPHMCKegdspmhck]|[EeDdSsPpKkCcMmHh][A-Za-z])[0-9]{7,8}|1[45][0-9]{7}")
+_GENERAL_PASSPORT = re.compile(
+    r"[A-Z]{1,2}[0-9]{6,8}|[0-9]{7,9}|[A-Z][0-9]{2}[A-Z]{2}[0-9]{4}|[0-9]{2}[A-Z]{2}[0-9]{5}|[A-Z]{3}[0-9]{5,6}|[A-Z0-9]{6,9}"
+)
+_PASS = frozenset(("passport", "cn_id"))
+
+
+def find(document: Document) -> Iterator[Span]:
+    """CN_PLATE and PASSPORT."""
+    if "CN_PLATE" in document.types and not document.text.isascii():
+        yield from _plates(document)
+    if "PASSPORT" in document.types:
+        yield from _passports(document)
+
+
+def _plates(document: Document) -> Iterator[Span]:
+    text = document.text
+    for match in _PLATE.finditer(text):
+        body = match[0][2:]
+        digits, letters = sum(c.isdigit() for c in body), sum(c.isascii() and c.isalpha() for c in body)
+        called = None
+        if digits < 3 or letters > 2:
+            called = document.is_called(*match.span(), _CAR)
+            if not called:
+                continue
+        elif document.is_denied(*match.span(), _NOT_CAR):
+            continue
+        yield Span(*match.span(), "CN_PLATE", 0.85, "cn_plate:pattern" + ("+context" if called else ""))
+
+
+def _passports(document: Document) -> Iterator[Span]:
+    text = document.text
+    if not _PASSPORT_WORD.search(text):
+        return
+    for match in _digit_words(text):
+        start, end = match
+        value = text[start:end]
+        compact = value.replace(" ", "").upper()
+        if sum(c.isdigit() for c in compact) < 4 or re.fullmatch("(?:19|20)[0-9]{6}", compact):
+            continue
+        chinese = _CHINESE_PASSPORT.fullmatch(compact) is not None
+        if not chinese and not _GENERAL_PASSPORT.fullmatch(compact):
+            continue
+        label = document.label(start, end)
+        if label is None or label.kind not in _PASS or label.kind == "cn_id" and not chinese:
+            continue
+        if label.bound or label.gap <= (24 if chinese else 16):
+            yield Span(start, end, "PASSPORT", 0.75 if chinese else 0.7, "passport:pattern+context")
+
+
+_TOKEN = re.compile(r"[0-9](?:[0-9A-Za-z]| (?=[0-9])){3,12}")
+
+
+def _digit_words(text: str) -> Iterator[tuple[int, int]]:
+    """Words of letters and digits, found at their first digit."""
+    taken = 0
+    for match in re.finditer(r"[0-9][0-9A-Za-z]{3,11}|[0-9]{2}(?: [0-9]{2,4}){2,3}", text):
+        start, end = match.span()
+        back = start
+        while back > 0 and start - back < 4 and text[back - 1].isascii() and text[back - 1].isalpha():
+            back -= 1
+        if (
+            back == start
+            and back > 1
+            and text[back - 1] == " "
+            and text[back - 2].isascii()
+            and text[back - 2].isupper()
+            and not text[back - 3 : back - 2].isalnum()
+        ):
+            back -= 2  # "E 12345678"
+        if back < taken or end < len(text) and text[end].isascii() and text[end].isalnum():
+            continue
+        before = text[max(0, back - 2) : back]
+        if (
+            before[-1:].isascii()
+            and before[-1:].isalnum()
+            or before[-1:] in ("-", "_", ".", "/")
+            and before[:1].isascii()
+            and before[:1].isalnum()
+        ):
+            continue
+        after = text[end : end + 2]
+        if after[:1] in ("-", "_", ".", "/") and after[1:].isascii() and after[1:].isalnum():
+            continue
+        taken = end
+        yield back, end

@@ -1,0 +1,106 @@
+"""Chinese mobile numbers: 11 digits with an assigned prefix, with or without +86.
+
+The prefixes are those of the numbering plan as phonenumbers keeps it: 13x 18x, 15x without 154, 17x up to 1705-series
+resellers and 178, 19x without 194, 145 147 149 and the reseller blocks 162 165 166 167. A number with any other prefix
+cannot be called, and is left alone: that is what surrogates are made of.
+"""
+
+from __future__ import annotations
+
+import re
+
+from dslab.privacy.context import NEGATIVE
+from dslab.privacy.recognizers.base import Document
+from dslab.privacy.recognizers.runs import Chunk
+from dslab.privacy.spans import Span
+
+ASSIGNED = re.compile(r"1(?:[38][0-9]|4[579]|5[0-35-9]|6[2567]|7[0-35-8]|9[0-35-9])[0-9]{8}|1740[0-5][0-9]{6}")
+_COUNTRY = re.compile(r"(?:0086|86)(?=1[3-9])")
+_PLUS_LEFT = re.compile(r"[(（]?\+ ?\Z")
+_CODE_BEFORE = re.compile(r"(?:\+|[(（]\+?|)(?:0086|86)[)）]?[ \-.]{0,3}\Z")
+_SHAPES = frozenset(((11,), (3, 4, 4), (3, 8), (3, 3, 5), (7, 4), (4, 4, 3), (3, 5, 3), (4, 3, 4), (5, 6)))
+_SUM_LEFT = re.compile(r"[0-9)] ?[=×*^÷] ?\Z|[0-9)] [/+\-] \Z")
+_SUM_RIGHT = re.compile(r" ?[×*^÷] ?[0-9]| [/+\-] [0-9]{1,4}(?![0-9])| ?= ?[0-9]")
+_GLUED_LEFT = re.compile(
+    r"(?<![0-9A-Za-z])(?:tel|phone|mobile|mob|cell|call|vx|wx|wechat|ph|m|t|dial|sms|whatsapp|sj|dh)\Z", re.IGNORECASE
+)
+_PART_LEFT = re.compile(r"[0-9A-Z]{2,}[-_]\Z|[0-9][-_]\Z")
+_DENIED = NEGATIVE - {"money"}
+
+
+def read(document: Document, chunk: Chunk) -> Span | None:
+    """A CN_MOBILE, if this chunk is one; its country code belongs to it."""
+    if "CN_MOBILE" not in document.types or len(chunk.digits) not in (11, 13, 15):
+        return None
+    text, digits, shape, joints, start = document.text, chunk.digits, chunk.shape, chunk.joints, chunk.start
+    code = None
+    if len(digits) > 11:
+        code = _COUNTRY.match(digits)
+        if not code or len(digits) - code.end() != 11:
+            return None
+        digits, shape, joints = digits[code.end() :], *_without(shape, joints, code.end())
+        if not shape:
+            return None
+    if not ASSIGNED.fullmatch(digits):
+        return None
+    if not (shape in _SHAPES or max(shape) == 1) or any("." == j for j in joints) and shape != (3, 4, 4):
+        return None
+    before = chunk.before
+    if code:
+        plus = _PLUS_LEFT.search(text, max(0, start - 3), start)
+        start = plus.start() if plus else start
+    else:
+        prefix = _CODE_BEFORE.search(text, max(0, start - 12), start)
+        if prefix:
+            start, before = prefix.start(), None
+            code = prefix
+    if text[start : start + 1] in ("(", "（") and not re.search("[)）]", text[start : chunk.end]):
+        start += 1
+    if before in (".", "-") or chunk.after == "." or not _side_by_side(chunk, shape, joints, bool(code)):
+        return None
+    if not _stands_alone(text, start, chunk.end, bool(code)):
+        return None
+    if document.is_denied(start, chunk.end, _DENIED) and not (code and text[start] in "+("):
+        return None
+    called = None
+    if chunk.has_break or chunk.is_spelled or document.policy == "precision" and not code:
+        called = document.is_called(start, chunk.end, frozenset(("phone", "number")))
+        if not called and (chunk.has_break or document.policy == "precision"):
+            return None
+    evidence = "pattern+prefix" + ("+country" if code else "") + ("+context" if called else "")
+    return Span(start, chunk.end, "CN_MOBILE", 0.8, f"cn_mobile:{evidence}")
+
+
+def _without(shape: tuple[int, ...], joints: tuple[str, ...], taken: int) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Shape and joints after the first `taken` digits are gone; the empty shape if a group is cut across groups oddly."""
+    while shape and taken >= shape[0]:
+        taken -= shape[0]
+        shape, joints = shape[1:], joints[1:]
+    if taken and shape:
+        shape = (shape[0] - taken, *shape[1:])
+    return shape, joints
+
+
+def _side_by_side(chunk: Chunk, shape: tuple[int, ...], joints: tuple[str, ...], coded: bool) -> bool:
+    """May this stand next to other numbers of its run? A dash to a short number is an extension, not a longer run."""
+    if chunk.after == "-":
+        return chunk.length_after <= 4 and "-" not in joints
+    if max(shape) == 1 and len(shape) > 1:
+        return chunk.is_whole or coded
+    if len(shape) > 1 and chunk.after == joints[-1] and chunk.length_after == shape[-1]:
+        return False
+    return not (len(shape) > 1 and not coded and chunk.before == joints[0] and chunk.length_before == shape[0])
+
+
+def _stands_alone(text: str, start: int, end: int, coded: bool) -> bool:
+    """No letters or digits glued on, except a word that is no code: `tel138...`, `138...hhh`; no arithmetic around."""
+    left, right = text[max(0, start - 1) : start], text[end : end + 1]
+    if left == "+" and not coded:
+        return False
+    if left.isascii() and left.isalnum() and not _GLUED_LEFT.search(text, max(0, start - 10), start):
+        return False
+    if right.isascii() and right.isalnum() and not re.compile(r"[a-z]+(?![0-9A-Z@])").match(text, end):
+        return False
+    if _PART_LEFT.search(text, max(0, start - 6), start) or _SUM_LEFT.search(text, max(0, start - 4), start):
+        return False
+    return _SUM_RIGHT.match(text, end) is None

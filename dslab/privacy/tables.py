@@ -1,0 +1,92 @@
+"""Which column is this? Headers of Markdown, CSV and TSV tables, found from a position in the text.
+
+A table is a run of lines with the same delimiter; its first line is the header. Lines are looked at one at a time, the
+table of a line is remembered, so that a file of n lines costs n steps however many values ask.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+
+_CELL = {
+    delimiter: re.compile(rf'\s*"(?:[^"\n]|"")*"\s*(?={re.escape(delimiter)}|$)|[^{re.escape(delimiter)}\n]*')
+    for delimiter in ",;\t|"
+}
+_BOX = str.maketrans("│┃｜，", "|||,")
+_LONGEST_LINE = 2000
+
+
+class Tables:
+    """The tables of one text. `header(position)` is the header cell above a position, or None."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text.translate(_BOX) if not text.isascii() else text
+        self.starts = [0, *(m.end() for m in re.finditer("\n", text))]
+        self._header: dict[tuple[int, str], list[str] | None] = {}
+        self._known: dict[tuple[int, str], int] = {}
+
+    def line(self, number: int) -> str:
+        """A line without its line break; "" for one that is too long to be a table's."""
+        begin = self.starts[number]
+        end = self.starts[number + 1] - 1 if number + 1 < len(self.starts) else len(self.text)
+        return self.text[begin:end].rstrip("\r") if end - begin <= _LONGEST_LINE else ""
+
+    def header(self, position: int) -> str | None:
+        """The header cell of the column that holds a position; None outside tables and in a header itself."""
+        number = bisect_right(self.starts, position) - 1
+        line = self.line(number)
+        for delimiter in "|\t,;":
+            if delimiter not in line:
+                continue
+            first = self._first_line(number, delimiter)
+            if first == number:
+                continue
+            cells = self._cells(self.line(first), delimiter)
+            column = self._column(line, position - self.starts[number], delimiter)
+            if len(cells) > 1 and column < len(cells) and not any(len(cell) > 40 for cell in cells):
+                return cells[column]
+        return None
+
+    def _first_line(self, number: int, delimiter: str) -> int:
+        """The first line of the run of lines with as many delimiters as this one; each line is walked over once."""
+        width, path = self._width(number, delimiter), []
+        while number > 0 and (number, delimiter) not in self._known and self._width(number - 1, delimiter) == width:
+            path.append(number)
+            number -= 1
+        first = self._known.get((number, delimiter), number)
+        for passed in (number, *path):
+            self._known[passed, delimiter] = first
+        return first
+
+    def _width(self, number: int, delimiter: str) -> int:
+        line = self.line(number)
+        if '"' in line and delimiter in ",;":
+            return len(self._cells(line, delimiter)) - 1
+        return line.count(delimiter)
+
+    @staticmethod
+    def _cells(line: str, delimiter: str) -> list[str]:
+        return [cell.strip().strip('"') for cell in Tables._split(line, delimiter)]
+
+    @staticmethod
+    def _split(line: str, delimiter: str) -> list[str]:
+        if '"' not in line or delimiter not in ",;":
+            return line.split(delimiter)
+        cells, at = [], 0
+        while True:
+            match = _CELL[delimiter].match(line, at)
+            end = match.end() if match else len(line)
+            cells.append(line[at:end])
+            if end >= len(line):
+                return cells
+            at = end + 1
+
+    @staticmethod
+    def _column(line: str, offset: int, delimiter: str) -> int:
+        seen = 0
+        for number, cell in enumerate(Tables._split(line, delimiter)):
+            seen += len(cell) + 1
+            if offset < seen:
+                return number
+        return -1
