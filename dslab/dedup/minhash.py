@@ -77,7 +77,7 @@ def candidate_pairs(
 
     signatures: (documents, at least bands * rows).
     threshold:  drop what the whole signature says is far below: candidates whose estimate lies six standard deviations
-                under it. That loses one true pair in a hundred million or so, and saves reading their texts.
+                under it. That loses one true pair in ten million, and saves reading the others' texts.
     A bucket of up to 16 documents gives all its pairs; in a larger one, each document is paired with its predecessor
     and with the first, so that m grows with the number of documents and one dissimilar neighbour splits no chain.
     Raises ValueError for bands or rows < 1 or a signature too short.

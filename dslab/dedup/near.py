@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dslab.dedup.bands import check_bands
 from dslab.dedup.clusters import union_find, verify
 from dslab.dedup.minhash import SEED, candidate_pairs, signatures
 from dslab.dedup.shingles import shingle_hashes
@@ -51,6 +52,7 @@ def minhash_duplicates(
     """
     if not 0 < threshold <= 1:
         raise ValueError(f"a similarity threshold lies in (0, 1]; got {threshold=}")
+    check_bands(bands, rows)
     shingles = shingle_hashes(texts, k)
     candidates = candidate_pairs(signatures(shingles, bands * rows, seed), bands, rows, threshold)
     pairs, similarity = verify(candidates, shingles.__getitem__, threshold)

@@ -6,12 +6,10 @@ import re
 from collections.abc import Iterator
 from functools import cached_property
 
-from dslab.dedup.words import CJK_RANGES
+from dslab.dedup.words import CJK_CHARACTER, CJK_SET
 
-_RANGES = "".join(f"{chr(low)}-{chr(high - 1)}" for low, high in CJK_RANGES)
-CJK = re.compile(f"[{_RANGES}]")
 # A Chinese character takes the punctuation beside it along; other words end at white space or before such a character.
-TOKEN = re.compile(rf"[{_RANGES}][^\w\s]*|[^\s{_RANGES}]+")
+TOKEN = re.compile(rf"[{CJK_SET}][^\w\s]*|[^\s{CJK_SET}]+")
 
 
 class Page:
@@ -28,7 +26,7 @@ class Page:
         if self._language is not None:
             code = self._language.lower().replace("_", "-").split("-")[0]
             return code if code in ("en", "zh", "ja") else "other"
-        chinese = len(CJK.findall(self.text))
+        chinese = len(CJK_CHARACTER.findall(self.text))
         return "zh" if 2 * chinese > sum(map(str.isalpha, self.text)) else "en"
 
     @cached_property

@@ -62,8 +62,10 @@ def planted(n: int, seed: int, pairs: int | None = None, low: float = 0.3, high:
 
 def _english(rng: np.random.Generator) -> list[str]:
     """Pronounceable words, the first ones being the commonest."""
-    syllables = ["".join(rng.choice(part) for part in (ONSETS, VOWELS, CODAS)) for _ in range(400)]
-    return ["".join(rng.choice(syllables, size)) for size in rng.integers(1, 4, 8000).tolist()]
+    parts = [[part[i] for i in rng.integers(0, len(part), 400).tolist()] for part in (ONSETS, VOWELS, CODAS)]
+    syllables = list(map("".join, zip(*parts, strict=True)))
+    lengths, choice = rng.integers(1, 4, 8000).tolist(), rng.integers(0, 400, (8000, 3)).tolist()
+    return ["".join(syllables[i] for i in chosen[:size]) for chosen, size in zip(choice, lengths, strict=True)]
 
 
 def _draw(rng: np.random.Generator, vocabulary: list[str], size: int) -> list[str]:

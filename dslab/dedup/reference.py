@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
-from dslab.dedup.words import fold, is_cjk
+from dslab.dedup.words import CJK_CHARACTER, fold
 
 
 def words(text: str, folded: bool = False) -> list[str]:
@@ -18,7 +18,7 @@ def words(text: str, folded: bool = False) -> list[str]:
         text = "".join(
             c for c in fold(text) if unicodedata.category(c)[0] not in "PS" and unicodedata.category(c) != "Cf"
         )
-    return "".join(f" {c} " if is_cjk(c) else c for c in text).split()
+    return CJK_CHARACTER.sub(r" \g<0> ", text).split()
 
 
 def shingles(text: str, k: int = 5) -> set[tuple[str, ...]]:

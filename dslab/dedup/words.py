@@ -15,6 +15,7 @@ whoever wants two words to collide can construct them (Thue-Morse strings of som
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ CJK_RANGES = (
     (0x3005, 0x3008), (0x3021, 0x302A), (0x3040, 0x3130), (0x31A0, 0x31C0), (0x31F0, 0x3200), (0x3400, 0x4DC0),
     (0x4E00, 0xA000), (0xF900, 0xFB00), (0xFF66, 0xFFA0), (0x20000, 0x323B0),
 )  # fmt: skip
+CJK_SET = "".join(f"{chr(low)}-{chr(high - 1)}" for low, high in CJK_RANGES)  # for a regular expression's [ ]
+CJK_CHARACTER = re.compile(f"[{CJK_SET}]")
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ def is_cjk(character: str) -> bool:
     >>> is_cjk("中"), is_cjk("カ"), is_cjk("，"), is_cjk("한")
     (True, True, False, False)
     """
-    return any(low <= ord(character) < high for low, high in CJK_RANGES)
+    return CJK_CHARACTER.match(character) is not None
 
 
 def word_hashes(texts: Sequence[str], folded: bool = False) -> Words:
