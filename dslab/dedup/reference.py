@@ -50,9 +50,8 @@ def contamination(train: Sequence[str], test: Sequence[str], n: int = 13, shorte
     grams: dict[tuple[str, ...], set[int]] = {}
     for number, item in enumerate(items):
         size = min(n, len(item))
-        for i in range(len(item) - size + 1 if len(item) >= shortest else 0):
-            if size:
-                grams.setdefault(tuple(item[i : i + size]), set()).add(number)
+        for i in range(len(item) - size + 1 if len(item) >= shortest else 0):  # shortest >= 1: no empty gram
+            grams.setdefault(tuple(item[i : i + size]), set()).add(number)
     hits, overlap, pairs, found = [], [], set(), set()
     for document, text in enumerate(train):
         w, count, covered = words(text, folded=True), 0, set()
@@ -69,6 +68,8 @@ def contamination(train: Sequence[str], test: Sequence[str], n: int = 13, shorte
     shares = []
     for item in items:
         size = min(n, len(item))
-        places = [i for i in range(len(item) - size + 1) if tuple(item[i : i + size]) in found]
+        places = [
+            i for i in range(len(item) - size + 1) if tuple(item[i : i + size]) in found and len(item) >= shortest
+        ]
         shares.append(len({i + j for i in places for j in range(size)}) / max(1, len(item)))
     return {"hits": hits, "overlap": overlap, "pairs": sorted(pairs), "test_overlap": shares}
