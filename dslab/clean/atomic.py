@@ -36,6 +36,7 @@ class Sink:
         self._hash = hashlib.sha256()
         self.bytes = 0
         self.closed = False
+        self.abandoned = False
 
     def write(self, data: Any) -> int:
         """Write all of `data`.
@@ -43,6 +44,8 @@ class Sink:
         Raises CleanError if the disk does not take it.
         """
         view = memoryview(data).cast("B")
+        if self.abandoned:  # Arrow's writers write a footer whenever they are collected; nobody wants it now
+            return len(view)
         done = 0
         while done < len(view):  # an unbuffered write may be short; the next one then says why
             done += _try(self.name, self._file.write, view[done:])
@@ -83,6 +86,9 @@ def atomic_file(path: Path | str, *, private: bool = False) -> Iterator[Sink]:
         try:
             yield sink
             _try(path, os.fsync, sink._file.fileno())
+        except BaseException:
+            sink.abandoned = True
+            raise
         finally:
             _try(path, sink._file.close)
         _try(path, os.replace, temporary, path)

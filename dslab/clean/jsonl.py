@@ -35,7 +35,7 @@ def read_rows(path: Path, stream: io.BufferedReader, job: Job, long: Callable[[i
     column = job.text_column
     number = 0
     while line := guarded(path, stream.readline, limit + 2):
-        if len(line) > limit and len(line.rstrip(b"\r\n")) > limit:
+        if len(line) > limit and len(line.removesuffix(b"\n").removesuffix(b"\r")) > limit:
             long(number, line)
         else:
             text, reason = read_text(line, column)
@@ -150,7 +150,7 @@ def record(number: int, reason: str, line: bytes) -> bytes:
 
 
 def _rest(path: Path, stream: io.BufferedReader, start: bytes) -> Iterator[bytes]:
-    """The line that begins with `start`, in pieces of PIECE_BYTES, to its end."""
+    """The line that begins with `start`, in pieces of PIECE_BYTES, without its line feed."""
     held = start
     while not held.endswith(b"\n"):
         while len(held) >= PIECE_BYTES:
@@ -160,7 +160,7 @@ def _rest(path: Path, stream: io.BufferedReader, start: bytes) -> Iterator[bytes
         if not more:
             break
         held += more
-    yield held
+    yield held.removesuffix(b"\n")
 
 
 def _keep_long(sink: Sink, number: int, pieces: Iterator[bytes]) -> None:

@@ -19,7 +19,7 @@ from dslab.clean.atomic import Sink
 from dslab.clean.errors import CleanError
 from dslab.clean.job import Job
 from dslab.clean.line import BAD_UTF8, NULL, TOO_LONG
-from dslab.clean.parquet_io import RowGroups, batches, codec_of, open_parquet
+from dslab.clean.parquet_io import RowGroups, batches, codec_of, open_parquet, select
 from dslab.clean.rows import DUPLICATE, Books, Cleaner, Verdict
 
 ROW_COLUMN, REASON_COLUMN = "_dslab_row", "_dslab_reason"
@@ -104,7 +104,7 @@ def _judge(
         else:
             books.out(first + at, verdict)
             out[at] = verdict
-    kept = batch if len(out) == batch.num_rows else batch.take(pa.array(list(out), pa.int64()))
+    kept = select(batch, list(out))
     if any(verdict.text != values[at] for at, verdict in out.items()):
         field = batch.schema.field(place)
         masked = pa.array([verdict.text for verdict in out.values()], field.type)
@@ -113,7 +113,7 @@ def _judge(
 
 
 def _refused(batch: pa.RecordBatch, reasons: dict[int, str], first: int) -> pa.RecordBatch:
-    rows = batch.take(pa.array(list(reasons), pa.int64()))
+    rows = select(batch, list(reasons))
     numbers = pa.array([first + at for at in reasons], pa.int64())
     extra = {ROW_COLUMN: numbers, REASON_COLUMN: pa.array(list(reasons.values()), pa.string())}
     schema = batch.schema

@@ -25,7 +25,7 @@ class RowGroups:
 
     def __init__(self, sink: Sink, schema: pa.Schema, codec: Any) -> None:
         self._schema = schema
-        self._writer = pq.ParquetWriter(sink, schema, compression=codec)
+        self._writer = pq.ParquetWriter(sink, schema, compression=codec, write_page_checksum=True)
         self._held: list[pa.RecordBatch] = []
         self._bytes = 0
 
@@ -73,7 +73,8 @@ def open_parquet(path: Path) -> Iterator[tuple[pq.ParquetFile, os.stat_result, s
     with file:
         facts = os.fstat(file.fileno())
         # Without pre_buffer a row group is read page by page, not fetched as a whole.
-        yield guarded(path, lambda: pq.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20)), facts, sha256
+        options = {"pre_buffer": False, "buffer_size": 1 << 20, "page_checksum_verification": True}
+        yield guarded(path, pq.ParquetFile, file, **options), facts, sha256
         now = os.fstat(file.fileno())
         if (now.st_size, now.st_mtime_ns) != (facts.st_size, facts.st_mtime_ns):
             raise CleanError(f"{path}: the file changed while it was read")
@@ -119,3 +120,14 @@ def codec_of(metadata: pq.FileMetaData) -> Any:
     columns = [group.column(i) for i in range(group.num_columns)]
     codecs = {c.path_in_schema: "none" if c.compression == "UNCOMPRESSED" else c.compression.lower() for c in columns}
     return next(iter(codecs.values())) if len(set(codecs.values())) == 1 else codecs
+
+
+def select(batch: pa.RecordBatch, rows: list[int]) -> pa.RecordBatch:
+    """The rows of a batch with these ascending numbers."""
+    if len(rows) == batch.num_rows:
+        return batch
+    try:
+        return batch.take(pa.array(rows, pa.int64()))
+    except pa.ArrowNotImplementedError:  # views have no kernel for it; their slices can be joined
+        slices = pa.Table.from_batches([batch.slice(row, 1) for row in rows], batch.schema).combine_chunks()
+        return (slices.to_batches() or [batch.slice(0, 0)])[0]

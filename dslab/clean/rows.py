@@ -96,6 +96,7 @@ class Books:
         self.counts = ShardCounts()
         self.source, self.unit, self.first = source, unit, first
         self._job, self._audit, self._progress = job, audit, progress
+        self._records: list[bytes] = []
 
     def refuse(self, row: int, reason: str) -> bool:
         """Book an error row; whether it is to be put in quarantine.
@@ -116,10 +117,14 @@ class Books:
         self.counts.rows_out += 1
         for span in verdict.spans:
             add(self.counts.spans, span.type)
-        if self._audit is not None and verdict.spans:
-            self._audit.write(b"".join(self._record(row, span) for span in verdict.spans))
+        if self._audit is not None:
+            self._records += [self._record(row, span) for span in verdict.spans]
 
     def tick(self, bytes_in: int) -> None:
+        """After each batch, and at the end: write the audit of the batch, report progress."""
+        if self._audit is not None and self._records:
+            self._audit.write(b"".join(self._records))
+            self._records.clear()
         if self._progress is not None:
             self._progress(self.counts.rows_in, bytes_in)
 
@@ -139,9 +144,14 @@ def _or_stop(what: str, do: Callable[[], Any]) -> Any:
 
 @lru_cache(maxsize=4)
 def _masker(mode: str, types: tuple[str, ...] | None, policy: str, key: bytes | None) -> Any:
-    from dslab.privacy import TYPES, Detector, Masker
+    missing = ""
+    try:
+        from dslab.privacy import TYPES, Detector, Masker
 
-    return Masker(Detector(types=types or TYPES, policy=policy), mode=mode, key=key)
+        return Masker(Detector(types=types or TYPES, policy=policy), mode=mode, key=key)
+    except ImportError as error:
+        missing = error.name or "a library"
+    raise CleanError(f"masking is not possible: {missing} is not installed (pip install 'dslab-course[clean]')")
 
 
 @lru_cache(maxsize=2)
