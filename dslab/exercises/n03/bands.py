@@ -189,20 +189,23 @@ MISTAKES: tuple[tuple[str, Callable[[float, float, int], Pair | None]], ...] = (
 
 def check(choose: Any) -> str | None:
     """None when right, else what is wrong."""
-    answers = []
+    answers: list[Pair | None] = []
+    crash = None
     for case in CASES:
         try:
             came = choose(*case)
         except ValueError as error:
             if "empty" not in str(error):  # of min() and max(): nothing was found
                 raise
-            error_name = type(error).__name__
-            return SAYS["none_crash"].format(call=_call(case), error=error_name, want=definition(*case))
+            came, crash = None, type(error).__name__
         got, diagnosis = _as_pair(came, case)
-        if got is None:
+        if diagnosis is not None:
             return diagnosis
         answers.append(got)
     for case, got in zip(CASES, answers, strict=True):
+        if got is None:
+            facts = {"call": _call(case), "want": definition(*case), "error": crash}
+            return SAYS["none_crash" if crash else "none"].format(**facts)
         if not _is_right(case, got):
             known = probe.recognise(CASES, answers, MISTAKES, lambda a, b: a == b)
             return _say(known[0] if known else None, case, got)
@@ -216,11 +219,11 @@ def _is_right(case: Case, got: Pair) -> bool:
     return got[0] * got[1] <= permutations and is_found and candidate(low, *got) <= least + 1e-12
 
 
-def _as_pair(came: Any, case: Case) -> tuple[Pair | None, str]:
-    """The answer as two ints, or None and why it is none."""
-    facts: dict[str, Any] = {"call": _call(case), "came": shown(came), "want": definition(*case)}
+def _as_pair(came: Any, case: Case) -> tuple[Pair | None, str | None]:
+    """(The answer as two ints or None where nothing was found, None), or (None, why it is no answer)."""
+    facts: dict[str, Any] = {"call": _call(case), "came": shown(came)}
     if came is None:
-        return None, SAYS["none"].format(**facts)
+        return None, None
     if not isinstance(came, tuple | list) or len(came) != 2:
         return None, SAYS["type"].format(**facts)
     if any(isinstance(value, float) for value in came):
@@ -233,7 +236,7 @@ def _as_pair(came: Any, case: Case) -> tuple[Pair | None, str]:
     if bands * rows > case[2]:
         facts.update(bands=bands, rows=rows, product=bands * rows, permutations=case[2])
         return None, SAYS["product"].format(**facts)
-    return (bands, rows), ""
+    return (bands, rows), None
 
 
 def _say(mistake: str | None, case: Case, got: Pair) -> str:

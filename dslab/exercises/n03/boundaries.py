@@ -257,7 +257,7 @@ def _as_list(came: Any, text: str, want: list[str]) -> tuple[list[str] | None, s
         return None, SAYS["numbers"].format(**facts)
     if not all(isinstance(item, str) for item in came):
         return None, SAYS["type"].format(**facts)
-    if came and all(0 < len(item) < 10 and item in one for item in came for one in want[:1]):
+    if want and came and all(0 < len(item) < 10 and item in want[0] for item in came):
         return None, SAYS["groups"].format(**facts)
     return [str(item) for item in came], ""
 

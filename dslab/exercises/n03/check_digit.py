@@ -78,9 +78,8 @@ SAYS = {
     "mod10": "You work modulo 10, as Luhn does for cards. Here it is 11, which is why there are eleven check "
     "characters. {case}",
     "remainder": "You compare with the remainder itself. It has to be looked up: '10X98765432'[remainder]. {case}",
-    "eleven_minus": "You compare with 11 minus the remainder, as ISBN does. Here it is 12 minus it, or "
-    "'10X98765432'[remainder]. {case}",
-    "zero": "The sum over all eighteen should leave 1 when divided by 11, and you ask for 0. {case}",
+    "eleven_minus": "You compare with 11 minus the remainder, as ISBN does: the sum over all eighteen leaves 0. Here "
+    "it leaves 1: 12 minus the remainder, or '10X98765432'[remainder]. {case}",
     "table_turned": "You read the table of check characters from its end. {case}",
     "sixteen": "You add up sixteen digits; the slice should be number[:17]. {case}",
     "from_one": "You start at number[1]; the first digit counts too. {case}",

@@ -23,7 +23,7 @@ where twice a digit is above 9, 9 is taken off. So `17` gives 7 + 2 = 9.
 The detector has only been tried on cards. Write the test that it lacks: `hard_negatives(count)` returns a list of
 `count` different strings which it takes for cards although no network gives out such numbers. For each of them:
 
-- sixteen ASCII digits and nothing else, at least four different ones among them (sixteen zeros would be too easy);
+- sixteen ASCII digits and nothing else, at least three different ones among them (sixteen zeros would be too easy);
 - it passes Luhn's check;
 - it begins like no card. Cards begin with 2200 to 2204 (Mir), 2221 to 2720 (Mastercard), 3 (American Express, Diners,
   JCB), 4 (Visa), 5 (Mastercard, Maestro), 6 (UnionPay, Discover, Maestro), 81 or 82 (UnionPay, RuPay) or 9792 (Troy).
@@ -69,7 +69,7 @@ SAYS = {
     "seventeen": "{number} has seventeen digits. If the sum of the others is a multiple of 10 already, the last digit "
     "is 0, not 10: (10 - s) % 10, or -s % 10.",
     "length": "{number} has {n} digits; naive_cards asks for exactly sixteen.",
-    "fillers": "{number} has fewer than four different digits. Such fillers are easily told from cards; try one that "
+    "fillers": "{number} has fewer than three different digits. Such fillers are easily told from cards; try one that "
     "is not.",
     "network": "{number} begins like a card ({network}). If it is taken for one, who is to say that it is none?",
     "luck": "You leave the check to luck. Of your {n} numbers {passed} pass it, about one in ten; {number} does not, "
@@ -114,8 +114,8 @@ def luhn_sum(number: str, first: int = 1, is_folded: bool = True) -> int:
 def naive_cards(text: str) -> list[str]:
     """The detector under test: sixteen digits and Luhn, nothing else.
 
-    >>> naive_cards("order 2026031500000012, card 4111111111111111, 2026031500000011")
-    ['2026031500000012', '4111111111111111']
+    >>> naive_cards("order 2026031500000006, card 4111111111111111, 2026031500000011")
+    ['2026031500000006', '4111111111111111']
     """
     return [run for run in re.findall(r"(?<![0-9])[0-9]{16}(?![0-9])", text) if luhn_sum(run) % 10 == 0]
 
@@ -196,7 +196,7 @@ def _say_network(numbers: Sequence[str]) -> str | None:
         name = network(number)
         if name is not None:
             return SAYS["network"].format(number=number, network=name)
-        if len(set(number)) < 4:
+        if len(set(number)) < 3:
             return SAYS["fillers"].format(number=number)
     return None
 

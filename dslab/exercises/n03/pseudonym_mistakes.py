@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import hmac
 import itertools
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 Code = Callable[[str, str, bytes], str]
 
@@ -130,17 +131,18 @@ CUTS: tuple[tuple[str | None, Callable[[bytes], str]], ...] = (
 )
 
 
-def wrong_codes() -> Iterator[tuple[str, Code]]:
+@functools.cache
+def wrong_codes() -> tuple[tuple[str, Code], ...]:
     """Every combination with something wrong in it, named by the first such thing; fewest wrong ones first."""
     combinations = sorted(
         itertools.product(DIGESTS, MESSAGES, CUTS), key=lambda parts: sum(name is not None for name, _ in parts)
     )
+    codes = []
     for (wrong, digest), (message_wrong, message), (cut_wrong, cut) in combinations:
         name = wrong or message_wrong or cut_wrong
         if name is not None:
-            yield name, _code(digest, message, cut)
-    for mix, show in itertools.product(_HASHED, _SHOWN):
-        yield "hash", _hashed(mix, show)
+            codes.append((name, _code(digest, message, cut)))
+    return *codes, *(("hash", _hashed(mix, show)) for mix, show in itertools.product(_HASHED, _SHOWN))
 
 
 def _code(
