@@ -18,6 +18,7 @@ MEANING = {
     errno.EPERM: "operation not permitted",
     errno.EROFS: "the file system is read-only",
     errno.ENOENT: "no such file or folder",
+    errno.EEXIST: "a file is in the way",
     errno.EISDIR: "it is a folder",
     errno.ENOTDIR: "a part of its path is not a folder",
     errno.EFBIG: "the file would be too large",

@@ -61,6 +61,8 @@ def clean_shard(
         raise CleanError(f"{source} and {target} are of different kinds: JSON lines and Parquet are not converted")
     if os.path.realpath(source) == os.path.realpath(target) or (target.exists() and target.samefile(source)):
         raise CleanError(f"{source}: input and output are the same file")
+    if target.is_dir():  # else found out at the rename, after all the work
+        raise CleanError(f"cannot write {target}: it is a folder")
     if job.on_error == "quarantine" and quarantine is None:
         raise CleanError(f"{source}: on_error is quarantine, but no place for the quarantine is given")
 
