@@ -88,10 +88,10 @@ def _kept_of_address(text: str) -> set[int]:
 
 
 def _secret(spelled: list[Sign]) -> str:
-    """The maker's prefix and a key block's first and last line; stars for every other sign but line breaks."""
+    """The maker's prefix and the words of a key block's first and last line; stars for all else but line breaks."""
     text = "".join(sign.char or " " for sign in spelled)
     maker = MAKER.match(text)
     kept = set(range(maker.end())) if maker else set()
     for line in ARMOUR.finditer(text):
-        kept.update(range(*line.span()))
+        kept.update(range(line.start() + 5, line.end()))  # stars for the first dashes: "key: -----BEGIN" is no password
     return _write(spelled, kept)

@@ -25,6 +25,7 @@ from dslab.privacy.fold import fold
 from dslab.privacy.keys import keyed_digest
 from dslab.privacy.partial import ARMOUR, MAKER
 from dslab.privacy.recognizers.cards import issuer
+from dslab.privacy.recognizers.domains import is_top_level
 from dslab.privacy.recognizers.mobiles import ASSIGNED
 from dslab.privacy.spelling import Sign, is_alnum, normalise, respell, signs
 
@@ -84,7 +85,8 @@ def surrogate(type: str, value: str, key: bytes) -> str | None:
                 return respell(spelled, code, surplus="0" if type == "PHONE_INTL" else None)
         else:
             made = _SHAPED[type](plain, spelled, draw)
-            if not _holds_a_value(fold(made).text.upper()):
+            text = fold(made).text
+            if not _holds_a_value(text.upper()) and not (type == "EMAIL" and _ends_early(text)):
                 return made
     return None
 
@@ -134,6 +136,12 @@ def _holds_a_value(code: str) -> bool:
                 if (issuer(window) and checksums.luhn(window)) or checksums.cn_id(window):
                     return True
     return False
+
+
+def _ends_early(address: str) -> bool:
+    """Is a label before the last one a top-level domain, so that a real domain could be read there?"""
+    labels = address.rpartition("@")[2].lower().split(".")
+    return any(is_top_level(label) for label in labels[1:-1])
 
 
 def _cn_id(plain: str, draw: Draw) -> str:
@@ -189,7 +197,15 @@ def _email(plain: str, spelled: list[Sign], draw: Draw) -> str:
     last = max((i for i in range(at, len(chars)) if chars[i] == "."), default=len(chars))
     if "[" in chars[at:] or last == len(chars):
         last = at  # an address in brackets: no labels to keep
-    local = [sign.write(draw.like(sign.char, _CONSONANTS)) for sign in spelled[: last + 1]]
+    # Seven digits and more could be somebody's phone number: those of a surrogate begin with 000, as its phones do.
+    zeros = {
+        i for run in re.finditer("[0-9]{7,}", "".join(char or "\0" for char in chars[:at]))
+        for i in range(run.start(), run.start() + 3)
+    }  # fmt: skip
+    local = [
+        sign.write("0" if i in zeros else draw.like(sign.char, _CONSONANTS))
+        for i, sign in enumerate(spelled[: last + 1])
+    ]
     tail = spelled[last + 1] if last + 1 < len(spelled) else spelled[last]
     ending = "invalid" if last > at else draw.pick(_CONSONANTS) + ".invalid"
     return "".join(local) + "".join(Sign("\0", tail.piece).write(char) for char in ending)
