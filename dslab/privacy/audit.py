@@ -4,7 +4,7 @@ An audit lets another person check a cleaned corpus: row, type, offsets in the o
 nor the text around it, so that it may be kept beside the data and shown.
 
 A reversible map is the opposite: whoever reads it has all values. It is a separate file that only its owner may read
-(mode 0600 from the first instant), is written only where you make a `ReversibleMap`, and is best kept far from the data.
+(mode 0600 from the first instant), is written only where you make a `ReversibleMap`, and best kept far from the data.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result of `evaluate`: counts by type, and (hit, planted) by kind of look-alike; the rest is read from them."""
+    """The result of `evaluate`: counts by type, and (hit, planted) by kind of look-alike; the rest follows."""
 
     types: Mapping[str, Counts]
     negatives: Mapping[str, tuple[int, int]]

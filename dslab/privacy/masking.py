@@ -8,15 +8,16 @@
 Taking a value out changes what stands around its neighbours: the number behind it may now look whole, the word `<CARD>`
 may look like a label. So the masked text is searched again, and what is found there is masked too, until nothing is
 found. Three rules make that end: masks of ours count as walls (they are no label, and none is read across them),
-surrogates are known by their form, and a mask that is found as something else gives way to a plainer one. The masked
-text then is, by construction, one in which nothing is found, and masking it again returns it unchanged.
+surrogates are known by their form, and stars or a surrogate that are found as something else give way to the tag (with
+its 16 digits where there is a key). The masked text then is, by construction, one in which nothing is found, and
+masking it again returns it unchanged.
 """
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
@@ -52,10 +53,9 @@ class Replacement:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """What is to be masked: the span to report, the type it is written as, and whether only a plain mask will do."""
+    """What is to be masked, and whether only a plain mask will do: one that is a wall."""
 
     span: Span
-    type: str
     plain: bool = False
 
 
@@ -82,30 +82,30 @@ class Masker:
             )
         self.detector = detector
         self.mode = mode
-        self._key = check_key(key) if mode in KEYED else b""
+        self.key = check_key(key) if mode in KEYED else b""
 
     def __repr__(self) -> str:
         return f"Masker({self.detector!r}, mode={self.mode!r})"  # never the key
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"detector": self.detector, "mode": self.mode, "_key": self._key}
+        return {"detector": self.detector, "mode": self.mode, "key": self.key}
 
     def apply(self, text: str) -> tuple[str, list[Span]]:
         """The masked text, and the spans of the original text that were masked."""
-        pieces, masked = self._settle(text)
+        pieces, masked, _ = self._settle(text)
         return masked, [piece.span for piece in pieces]
 
     def replacements(self, text: str) -> list[Replacement]:
         """What `apply` writes where: for a reversible map, or to show both sides."""
-        pieces, _ = self._settle(text)
-        return [Replacement(p.span, self._write(text, p)) for p in pieces]
+        pieces, masked, places = self._settle(text)
+        return [Replacement(p.span, masked[start:end]) for p, (start, end) in zip(pieces, places, strict=True)]
 
     def apply_spans(self, text: str, spans: Iterable[Span]) -> str:
         """The text with these spans masked; nothing is searched.
 
         Raises ValueError if spans overlap or leave the text.
         """
-        pieces = [_Piece(span, span.type) for span in sorted(spans, key=lambda s: (s.start, s.end))]
+        pieces = [_Piece(span) for span in sorted(spans, key=lambda s: (s.start, s.end))]
         end = 0
         for piece in pieces:
             if not end <= piece.span.start <= piece.span.end <= len(text):
@@ -113,25 +113,18 @@ class Masker:
                     f"spans must lie in the text and not overlap; got {piece.span} in {len(text)} characters"
                 )
             end = piece.span.end
-        return self._render(text, pieces)[0]
+        return self._render(text, pieces, {})[0]
 
     def find(self, text: str) -> list[Span]:
         """What the detector finds, less what is masked already: tags of ours, and surrogates by their form."""
-        walls = list(self._own.finditer(text)) if "<" in text else []
+        walls = [wall.span() for wall in self._own.finditer(text)] if "<" in text else []
         if not walls:
             return [s for s in self.detector.find(text) if not _is_left(s.type, text[s.start : s.end])]
-        starts, ends, parts, at = [0], [0], [], 0  # where each stretch between walls starts: in the walled text, here
-        for wall in walls:
-            parts += [text[at : wall.start()], _WALL]
-            at = wall.end()
-            starts.append(starts[-1] + wall.start() - ends[-1] + len(_WALL))
-            ends.append(at)
+        walled, back = _walled(text, walls)
         spans = []
-        for found in self.detector.find("".join([*parts, text[at:]])):
-            first, last = bisect_right(starts, found.start) - 1, bisect_right(starts, found.end - 1) - 1
-            # A find may reach over walls (a key block), never begin or end in one.
-            start, end = found.start - starts[first] + ends[first], found.end - starts[last] + ends[last]
-            if not _is_left(found.type, text[start:end]):
+        for found in self.detector.find(walled):
+            start, end = back(found.start, False), back(found.end - 1, True)
+            if (start, end) not in walls and not _is_left(found.type, text[start:end]):
                 spans.append(replace(found, start=start, end=end))
         return spans
 
@@ -141,25 +134,28 @@ class Masker:
         names = "|".join(sorted(map(re.escape, {*TYPES, *own}), key=len, reverse=True))
         return re.compile(f"<(?:{names})(?::[0-9a-f]{{16}})?>")
 
-    def _settle(self, text: str) -> tuple[list[_Piece], str]:
-        """Search, mask, and search the masked text again until nothing is found in it."""
-        pieces = [_Piece(span, span.type) for span in self.find(text)]
-        masked, places = self._render(text, pieces)
+    def _settle(self, text: str) -> tuple[list[_Piece], str, list[tuple[int, int]]]:
+        """Search, mask, and search the masked text again until nothing is found in it: pieces, masked text, places."""
+        pieces = [_Piece(span) for span in self.find(text)]
+        written: dict[_Piece, str] = {}
+        masked, places = self._render(text, pieces, written)
         for search in range(_ROUNDS if pieces else 0):
             again = self.find(masked)
             if not again:
                 break
             pieces = _merged(text, pieces, places, again, wide=search >= _WIDE_FROM)
-            masked, places = self._render(text, pieces)
-        return pieces, masked
+            masked, places = self._render(text, pieces, written)
+        return pieces, masked, places
 
-    def _render(self, text: str, pieces: Sequence[_Piece]) -> tuple[str, list[tuple[int, int]]]:
-        """The masked text, and where each mask stands in it."""
+    def _render(
+        self, text: str, pieces: Sequence[_Piece], written: dict[_Piece, str]
+    ) -> tuple[str, list[tuple[int, int]]]:
+        """The masked text, and where each mask stands in it; `written` remembers masks between calls."""
         parts: list[str] = []
         places: list[tuple[int, int]] = []
         at = length = 0
         for piece in pieces:
-            mask = self._write(text, piece)
+            mask = written[piece] = written.get(piece) or self._write(text, piece)
             length += piece.span.start - at
             places.append((length, length + len(mask)))
             parts += [text[at : piece.span.start], mask]
@@ -167,16 +163,39 @@ class Masker:
         return "".join([*parts, text[at:]]), places
 
     def _write(self, text: str, piece: _Piece) -> str:
-        type, value = piece.type, text[piece.span.start : piece.span.end]
+        type, value = piece.span.type, text[piece.span.start : piece.span.end]
         if self.mode == "partial" and not piece.plain:
             return partial(type, value)
-        if self.mode == "surrogate" and not piece.plain:
-            made = surrogate(type, value, self._key)
-            if made is not None:
-                return made
+        made = surrogate(type, value, self.key) if self.mode == "surrogate" and not piece.plain else None
+        if made is not None:
+            return made
         if self.mode in KEYED:
-            return f"<{type}:{keyed_digest(self._key, type, normalise(type, value)).hex()[:16]}>"
+            return f"<{type}:{keyed_digest(self.key, type, normalise(type, value)).hex()[:16]}>"
         return f"<{type}>"
+
+
+def _walled(text: str, masks: list[tuple[int, int]]) -> tuple[str, Callable[[int, bool], int]]:
+    """The text with a wall for every mask, and the way back: where a character starts, or ends, in the text."""
+    starts, ends, parts, at = (
+        [0],
+        [0],
+        [],
+        0,
+    )  # where each stretch between walls starts: in the walled text, in the text
+    for begin, end in masks:
+        parts += [text[at:begin], _WALL]
+        starts.append(starts[-1] + begin - at + len(_WALL))
+        ends.append(end)
+        at = end
+
+    def back(position: int, is_end: bool) -> int:
+        stretch = bisect_right(starts, position) - 1
+        place = ends[stretch] + position - starts[stretch]
+        if stretch < len(masks) and place >= masks[stretch][0]:  # in a wall: all of the mask or nothing
+            return masks[stretch][is_end]
+        return place + is_end
+
+    return "".join([*parts, text[at:]]), back
 
 
 def _is_left(type: str, value: str) -> bool:
@@ -205,20 +224,10 @@ def _merged(
                 end = touched[-1].span.end
         if wide:
             start, end = _run(text, start, end)
-        span = Span(start, end, found.type, found.score, found.rule)
-        if len(touched) == 1 and (start, end) == (touched[0].span.start, touched[0].span.end):
-            old = touched[0]
-            fresh.append(
-                _Piece(old.span, found.type, plain=old.plain or found.type == old.type or old.type != old.span.type)
-            )
+        if touched:
+            fresh.append(_Piece(replace(touched[0].span, start=start, end=end), plain=True))
         else:
-            fresh.append(
-                _Piece(
-                    replace(touched[0].span, start=start, end=end) if touched else span,
-                    found.type,
-                    bool(touched) or wide,
-                )
-            )
+            fresh.append(_Piece(replace(found, start=start, end=end), plain=wide))
     return _without_overlap(pieces, fresh)
 
 
@@ -228,7 +237,7 @@ def _without_overlap(old: list[_Piece], fresh: list[_Piece]) -> list[_Piece]:
     for piece in sorted([*fresh, *old], key=lambda p: (p.span.start, -p.span.end)):
         if kept and piece.span.start < kept[-1].span.end:
             if piece.span.end > kept[-1].span.end:
-                kept[-1] = _Piece(replace(kept[-1].span, end=piece.span.end), kept[-1].type, True)
+                kept[-1] = _Piece(replace(kept[-1].span, end=piece.span.end), plain=True)
             continue
         kept.append(piece)
     return kept

@@ -52,7 +52,8 @@ def _kept_places(type: str, spelled: list[Sign], places: list[int]) -> set[int]:
     size = len(places)
     if type == "CN_MOBILE" and size >= _MOBILE:
         first = size - _MOBILE
-        return {*places[: first + 3], *places[-4:]}
+        code = places[:first] if "+" in [sign.char for sign in spelled] else []  # 0086185 would be a number again
+        return {*code, *places[first : first + 3], *places[-4:]}
     if type == "PHONE_INTL":
         return set(places[-4:]) if size >= 10 else set(places[-2:])
     if type == "PASSPORT":

@@ -118,7 +118,12 @@ def is_surrogate(type: str, value: str) -> bool:
         return code.startswith("000")
     if type == "US_SSN":
         return re.fullmatch("9[0-9]{2}[1-4][0-9]{5}", code) is not None
-    checks = {"CN_ID": checksums.cn_id, "CARD": checksums.luhn, "USCC": checksums.uscc, "IBAN": checksums.iban}
+    checks: dict[str, Callable[[str], bool]] = {
+        "CN_ID": checksums.cn_id,
+        "CARD": checksums.luhn,
+        "USCC": checksums.uscc,
+        "IBAN": checksums.iban,
+    }
     return type in checks and not checks[type](code)
 
 
@@ -163,6 +168,12 @@ def _like(text: str, draw: Draw) -> str:
 
 def _ssn(plain: str, draw: Draw) -> str:
     return f"9{draw.below(100):02d}{10 + draw.below(40)}{draw.below(10_000):04d}"
+
+
+def _phone(plain: str, draw: Draw) -> str:
+    """With a country code five zeros: behind three, "+00 0072 ..." would read like a call to Russia."""
+    zeros = 5 if len(plain) > 10 else 3
+    return "0" * zeros + _like(plain[zeros:], draw)
 
 
 def _passport(plain: str, draw: Draw) -> str:
@@ -254,7 +265,7 @@ _CODES: dict[str, Callable[[str, Draw], str]] = {
     "USCC": lambda plain, draw: plain[:2] + _like(plain[2:], draw),
     "IBAN": lambda plain, draw: plain[:2] + "00" + _like(plain[4:], draw),
     "US_SSN": _ssn,
-    "PHONE_INTL": lambda plain, draw: "000" + _like(plain[3:], draw),
+    "PHONE_INTL": _phone,
     "PASSPORT": _passport,
 }
 _SHAPED: dict[str, Callable[[str, list[Sign], Draw], str]] = {
