@@ -245,12 +245,13 @@ WRONG["check_digit"] = {
     "province far": (id_by(province=lambda n: int(n[:2]) in PROVINCES - {71, 81, 82, 83}), "are provinces too"),
     "province table": (
         id_by(province=lambda n: dict.fromkeys(PROVINCES, "here")[int(n[:2])]),
-        "does not exist, '100000199003070018', your code raises KeyError",
+        "does not exist, '000000199003070014', your code raises KeyError",
     ),
     "no date": (id_by(born=lambda n: True), "never look at the date"),
     "date as text": (id_by(born=lambda n: "19000101" <= n[6:14] <= f"{date.today():%Y%m%d}"), "compare dates as text"),
     "date ranges": (id_by(born=in_ranges), "not every month has 31 days"),
     "year % 4": (id_by(born=in_leaps(lambda year: year % 4 == 0)), "1900 was no leap year"),
+    "no leap year 2000": (id_by(born=in_leaps(lambda y: y % 4 == 0 and y % 100 != 0)), "2000 was a leap year"),
     "always February 29": (id_by(born=in_leaps(lambda year: True)), "every year have a 29th"),
     "never February 29": (id_by(born=in_leaps(lambda year: False)), "no year have a 29th"),
     "any year": (id_by(born=born_by(lambda day: True)), "do not ask when the day was"),
@@ -332,7 +333,7 @@ ALSO["check_digit"] = {
         lambda n: len(n) == 18 and n[:17].isdigit() and has_province(n) and has_date(n) and has_check(n),
         "digits that are not ASCII",
     ),
-    "split": (lambda n: right_id("".join(n.split())), "line break"),
+    "split": (lambda n: right_id("".join(n.split())), "You remove spaces"),
     "match X": (lambda n: re.fullmatch("[0-9]{17}[0-9Xx]", n) if right_id(n) else None, "it returned a Match"),
 }
 
@@ -463,6 +464,8 @@ WRONG["boundaries"] = {
     "{9,}": (between("1[3-9][0-9]{9,}"), "eleven digits and more"),
     "[3-9]{10}": (between("1[3-9]{10}"), "goes for the second alone"),
     "separators": (after(lambda text: re.sub(r"[\s-]", "", text)), "joins what is apart"),
+    "dashed": (between("1[3-9][0-9][ -]?[0-9]{4}[ -]?[0-9]{4}"), "separators inside a number"),
+    "country code": (found(rf"(?<![0-9])(?:\+86|0086)?({NUMBER})(?![0-9])"), "You accept a country code"),
     "not 138": (lambda text: [n for n in right_mobiles(text) if n[2] != "8"], "you return []"),
     "groups": (found(r"(?<![0-9])(1[3-9])([0-9]{9})(?![0-9])"), "You return pieces: [('13'"),
     "one group": (found(r"(?<![0-9])(1[3-9])[0-9]{9}(?![0-9])"), "You return pieces: ['13']"),
@@ -475,6 +478,21 @@ WRONG["boundaries"] = {
     "one str": (lambda text: " ".join(right_mobiles(text)), "it returned '13800138000'"),
 }
 ALSO["boundaries"] = {
+    "isdigit": (
+        lambda text: [
+            r
+            for r in "".join(c if c.isdigit() else " " for c in text).split()
+            if len(r) == 11 and r[:1] == "1" and r[1] in "3456789"
+        ],
+        "str.isdigit know the digits",
+    ),
+    "country code kept": (found(rf"(?<![0-9])(?:\+?86)?{NUMBER}(?![0-9])"), "You accept a country code"),
+    "undashed": (
+        lambda text: [
+            n.replace("-", "").replace(" ", "") for n in between("1[3-9][0-9][ -]?[0-9]{4}[ -]?[0-9]{4}")(text)
+        ],
+        "separators inside a number",
+    ),
     r"(?<!\w)": (found(rf"(?<!\w){NUMBER}(?!\w)"), r"You use \b"),
     r"\b left": (found(rf"\b{NUMBER}(?![0-9])"), r"You use \b"),
     r"\b with \d": (found(r"\b1[3-9]\d{9}\b"), r"You use \b"),
@@ -499,6 +517,10 @@ ALSO["boundaries"] = {
 def luhn_sum(number, first=1, fold=True):
     values = [int(d) * (first if i % 2 == 0 else 3 - first) for i, d in enumerate(reversed(number))]
     return sum(v - 9 if v > 9 and fold else v for v in values)
+
+
+def doubled(number):
+    return [int(d) * (1 + i % 2) for i, d in enumerate(reversed(number))]
 
 
 def orders(count, start="20260315"):
@@ -560,6 +582,10 @@ WRONG["hard_negative"] = {
     "luck": (drawn("20260315", 8), "You leave the check to luck. Of your 21 numbers"),
     "negated": (negatives_by(lambda body: str(luhn_sum(body + "0") % 10)), "missing to the next multiple"),
     "parity": (negatives_by(lambda body: str(-luhn_sum(body) % 10)), "You double the wrong digits"),
+    "10 stays": (
+        negatives_by(lambda body: str(-sum(v - 9 if v > 10 else v for v in doubled(body + "0")) % 10)),
+        "Twice 5 is 10",
+    ),
     "no 9 off": (negatives_by(lambda body: str(-luhn_sum(body + "0", fold=False) % 10)), "take 9 off"),
     "digit sum": (negatives_by(lambda body: str(-sum(map(int, body)) % 10)), "You double no digit"),
     "modulo 11": (
@@ -789,6 +815,16 @@ WRONG["pseudonym"] = {
     "only mobiles": (pseudonym_by(norm_mobiles_only), "Every value is folded"),
     "small letters": (pseudonym_by(without(upper=False)), "become capitals"),
     "ASCII only": (pseudonym_by(norm_ascii), "You lose characters"),
+    "NFKD": (
+        pseudonym_by(
+            lambda value, type: norm(value, type) if "É" not in value else unicodedata.normalize("NFKD", value)
+        ),
+        "not with another form",
+    ),
+    "letters and digits": (
+        pseudonym_by(lambda value, type: "".join(c for c in norm(value, type) if c.isalnum())),
+        "Nothing but spaces and dashes",
+    ),
     "all types": (pseudonym_by(without(types=None)), "come off mobile numbers only"),
     "ASCII encoding": (
         pseudonym_by(message=lambda v, t: t.encode("ascii") + b"\0" + v.encode("ascii")),
@@ -796,6 +832,9 @@ WRONG["pseudonym"] = {
     ),
 }
 ALSO["pseudonym"] = {
+    "large type": (pseudonym_by(message=lambda v, t: joined(v, t.upper())), "Take the type as it is"),
+    "own table": (pseudonym_by(lambda v, t: norm(v, t) if "Ⅻ" not in v else v.replace(" ", "")), "a table of your own"),
+    "32 bytes of the key": (pseudonym_by(seal=lambda k, m: sealed(k[:32], m)), "part of the key"),
     "md5": (lambda value, type, key: hashlib.md5(value.encode()).hexdigest(), "You hash without the key"),
     "sha256 of the value": (lambda v, t, k: hashlib.sha256(v.encode()).hexdigest()[:16], "You hash without the key"),
     "message + key": (pseudonym_by(seal=lambda k, m: hashlib.sha256(m + k).hexdigest()), "beside the message"),
@@ -895,6 +934,7 @@ WRONG["bands"] = {
     "complement": (choose_by(lambda s, b, r: (1 - s**r) ** b), "probability to be missed"),
     "first": (lambda h, low, n: next(p for p in pairs(n) if curve(h, *p) >= 0.99), "first pair that finds enough"),
     "gap": (choose_by(enough=0, key=lambda h, low, b, r: curve(low, b, r) - curve(h, b, r)), "widest gap"),
+    "most rows": (choose_by(key=lambda h, low, b, r: (-r, b)), "do not ask what that does at low"),
     "worst": (choose_by(key=lambda h, low, b, r: -curve(low, b, r)), "lets the most through"),
     "0.999": (choose_by(enough=0.999), "more than 0.99"),
     "0.9": (choose_by(enough=0.9), "less than 0.99"),
@@ -909,6 +949,8 @@ WRONG["bands"] = {
     "curve": (lambda h, low, n: curve(h, 16, 6), "it returned 0.99"),
 }
 ALSO["bands"] = {
+    "highest step": (choose_by(key=lambda h, low, b, r: -((1 / b) ** (1 / r))), "do not ask what that does at low"),
+    "least at half of high": (choose_by(key=lambda h, low, b, r: curve(h / 2, b, r)), "do not ask what that does"),
     "formula exchanged": (choose_by(lambda s, b, r: 1 - (1 - s**b) ** r), "Bands and rows are exchanged"),
     "128 x 1": (lambda h, low, n: (n, 1), "only at what is found at high"),
     "1 x 128": (lambda h, low, n: (1, n), "only at what comes through"),

@@ -75,6 +75,8 @@ SAYS = {
     "complement": "You take (1 - s**rows)**bands, which is the probability to be missed. {case}",
     "gap": "You look for the widest gap between high and low; the task asks for 0.99 at high, and then the least at "
     "low. {case}",
+    "most_rows": "You take as many rows as still find 0.99, and do not ask what that does at low. Most often it is "
+    "best, but the bands count too. {case}",
     "worst": "You take the pair that lets the most through at low. {case}",
     "more_strict": "You ask for more than 0.99 at high. {case}",
     "less_strict": "You ask for less than 0.99 at high. {case}",
@@ -102,6 +104,8 @@ CASES: tuple[Case, ...] = (
     (0.6, 0.2, 100),
     (0.9, 0.7, 32),
     (0.5, 0.2, 80),
+    (0.95, 0.9, 96),  # here and below the most rows are not the best
+    (0.85, 0.8, 32),
 )
 
 Curve = Callable[[float, int, int], float]
@@ -173,6 +177,9 @@ MISTAKES: tuple[tuple[str, Callable[[float, float, int], Pair | None]], ...] = (
     ("fewest", lambda high, low, n: (1, n)),
     ("ignores_low", lambda high, low, n: next(p for p in pairs(n) if candidate(high, *p) >= ENOUGH)),
     ("ignores_low", lambda high, low, n: min(p for p in pairs(n) if candidate(high, *p) >= ENOUGH)),
+    ("most_rows", _search(key=lambda high, low, b, r: (-r, b))),
+    ("most_rows", _search(key=lambda high, low, b, r: -((1 / b) ** (1 / r)))),
+    ("most_rows", _search(key=lambda high, low, b, r: candidate(high / 2, b, r))),
     ("worst", _search(key=lambda high, low, b, r: -candidate(low, b, r))),
     ("ignores_low", _search(key=lambda high, low, b, r: b * r)),
     ("gap", _search(enough=0.0, key=lambda high, low, b, r: candidate(low, b, r) - candidate(high, b, r))),

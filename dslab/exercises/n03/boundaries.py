@@ -74,7 +74,8 @@ SAYS = {
     "end": "You ask for a neighbour behind the number, but the text may end with it. {case}",
     "anchors": "You accept a number only if it is the whole text, or a whole line. {case}",
     "blanks": "You expect blanks around the number, but Chinese text has none. {case}",
-    "unicode": r"\d matches the digits of every script, full-width ones too. Write [0-9], or pass re.ASCII. {case}",
+    "unicode": r"\d and str.isdigit know the digits of every script, full-width ones too. Write [0-9], or pass "
+    "re.ASCII. {case}",
     "folded": "You fold full-width digits first, but that is another step's work. {case}",
     "first": "You stop at the first number. {case}",
     "unique": "You return each number once; it should come as often as it stands there. {case}",
@@ -87,6 +88,9 @@ SAYS = {
     "long": "You count one digit too many: a 1, a second digit, and nine more. {case}",
     "or_more": "You accept eleven digits and more. {case}",
     "all_second": "You ask that all the digits behind the 1 be 3 to 9; that goes for the second alone. {case}",
+    "dashed": "You accept separators inside a number, but that is another step's work. {case}",
+    "country": "You accept a country code before the number: that makes a longer run of digits, and is another step's "
+    "work. {case}",
     "separators": "You take separators out of the text first. That joins what is apart. {case}",
     "other": "{case}",
     "case": "For {text} you return {got}, but it is {want}.",
@@ -122,6 +126,7 @@ TEXTS: tuple[str, ...] = (
     "一一138 0013 8000，138-0013-8000，154-88886666",
     "13333333333，18888888889",
     f"1{HOTLINE}",
+    f"+86{HOTLINE}，0086{A}，86{B}",
     f"11{A},{B}{C}",
     f"1234567890123456{D}，{E}①",
     "1,800,138,000,1",
@@ -134,7 +139,12 @@ TEXTS: tuple[str, ...] = (
 
 def definition(text: str) -> list[str]:
     """The runs of ASCII digits, asked one by one."""
-    runs = "".join(char if char in "0123456789" else " " for char in text).split()
+    return _runs(text, lambda char: char in "0123456789")
+
+
+def _runs(text: str, is_digit: Callable[[str], bool]) -> list[str]:
+    """The runs of what is a digit to someone."""
+    runs = "".join(char if is_digit(char) else " " for char in text).split()
     return [run for run in runs if len(run) == 11 and run[0] == "1" and run[1] in "3456789"]
 
 
@@ -159,6 +169,7 @@ def _split(pattern: str) -> Finder:
     return lambda text: [piece for piece in re.split(pattern, text) if re.fullmatch(CORE, piece)]
 
 
+_DASHED = _of("1[3-9][0-9][- ]?[0-9]{4}[- ]?[0-9]{4}")
 _BOTH_DIGITS = (r"\d", "[0-9]")
 MISTAKES: tuple[tuple[str, Finder], ...] = (
     ("empty", lambda text: []),
@@ -192,6 +203,8 @@ MISTAKES: tuple[tuple[str, Finder], ...] = (
     ("blanks", _split(r"[ ,，。；;/]+")),
     *(("blanks", _all(rf"(?<!\S)1[3-9]{digit}{{9}}(?!\S)")) for digit in _BOTH_DIGITS),
     *(("unicode", _all(rf"(?<!{edge})1[3-9]\d{{9}}(?!{edge})")) for edge in _BOTH_DIGITS),
+    *(("unicode", lambda text, is_digit=is_digit: _runs(text, is_digit))
+      for is_digit in (str.isdigit, str.isdecimal, str.isnumeric)),
     ("folded", lambda text: definition(unicodedata.normalize("NFKC", text))),
     ("first", lambda text: definition(text)[:1]),
     ("unique", lambda text: list(dict.fromkeys(definition(text)))),
@@ -210,6 +223,10 @@ MISTAKES: tuple[tuple[str, Finder], ...] = (
     ("or_more", _of("1[3-9][0-9]{9,}")),
     ("or_more", _of("1[3-9][0-9]+")),
     ("all_second", _of("1[3-9]{10}")),
+    *(("dashed", lambda text, gone=gone: [re.sub(gone, "", number) for number in _DASHED(text)])
+      for gone in ("[^0-9]", "$")),
+    *(("country", _all(f"{LEFT}{code}({CORE}){RIGHT}", 0, group)) for group in (0, 1)
+      for code in (r"(?:\+?86)?", r"(?:\+86)?", r"(?:\+86|0086)?", r"(?:\+?86|0086)?", r"(?:(?:\+|00)86)?")),
     *(("separators", lambda text, gone=gone: definition(re.sub(gone, "", text)))
       for gone in (r"[\s-]", "[- ]", "-", " ", r"\s", r"[^\w]", "[ ,-]", r"[\s,-]")),
 )  # fmt: skip

@@ -26,7 +26,7 @@ Write `is_valid_id(number)`. `number` is any str. Return `True` if all of this h
   1, 6, 3, 7, 9, 10, 5, 8, 4, 2. Add up digit times weight over the seventeen, take the remainder by 11, and look it
   up in `"10X98765432"`: remainder 0 asks for `1`, 1 for `0`, 2 for `X`, and so on.
 
-Of random endings one in eleven is right, of random eighteen digits as good as none."""
+Of random endings one in eleven is right; of random eighteen digits about one in 70,000 has everything."""
 
 STUB = '''\
 def is_valid_id(number):
@@ -98,6 +98,7 @@ SAYS = {
     "date_years": "You look at the year, or compare dates as text; whether there is such a day you do not ask. {case}",
     "date_ranges": "Months up to 12 and days up to 31 are not enough: not every month has 31 days. {case}",
     "date_leap": "1900 was no leap year: years that end in 00 are leap years only if 400 divides them. {case}",
+    "date_2000": "2000 was a leap year: 400 divides it. {case}",
     "date_29": "You let every year have a 29th of February. {case}",
     "date_28": "You let no year have a 29th of February, but leap years do. {case}",
     "date_any_year": "You do not ask when the day was: from 1900 to today. {case}",
@@ -111,8 +112,8 @@ SAYS = {
     "short": "You accept something too short. {case}",
     "old": "Numbers of fifteen places were given out until 1999; here they are wrong. {case}",
     "long": "You accept something too long. {case}",
-    "newline": "You let a line break at the end through. In a regular expression $ also matches before it; use "
-    "re.fullmatch. {case}",
+    "newline": "You let a line break at the end through. In a regular expression $ matches before it, and strip() "
+    "takes it off; use re.fullmatch. {case}",
     "space": "You remove spaces, but that is another step's work. {case}",
     "dash": "You remove dashes, but that is another step's work. {case}",
     "wide": r"You accept digits that are not ASCII. str.isdigit(), int() and \d all do; ask for [0-9]. {case}",

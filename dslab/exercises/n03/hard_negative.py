@@ -79,6 +79,7 @@ SAYS = {
     "parity": "You double the wrong digits. The last one, the check digit itself, counts as it is, the one before it "
     "twice. {case}",
     "no_nine": "Where twice a digit is above 9, take 9 off (or add up its two digits). {case}",
+    "over_ten": "Twice 5 is 10, which is above 9 too: it counts 1. {case}",
     "single": "You double no digit. {case}",
     "eleven": "You work modulo 11 or with the rule of Chinese ID numbers. Luhn's is modulo 10. {case}",
     "most": "Of your {n} numbers {passed} pass Luhn's check. {case}",
@@ -99,16 +100,17 @@ NETWORKS: tuple[tuple[str, str, str], ...] = (
 )
 
 
-def luhn_sum(number: str, first: int = 1, is_folded: bool = True) -> int:
+def luhn_sum(number: str, first: int = 1, highest: int = 9) -> int:
     """The sum that Luhn's check wants to end in 0.
 
-    first: what the last digit counts; the others take turns.
+    first:   what the last digit counts; the others take turns.
+    highest: what may stay as it is when doubled; 9 is taken off above.
 
     >>> luhn_sum("17"), luhn_sum("4111111111111111")
     (9, 30)
     """
     doubled = [int(digit) * (first if i % 2 == 0 else 3 - first) for i, digit in enumerate(reversed(number))]
-    return sum(value - 9 if is_folded and value > 9 else value for value in doubled)
+    return sum(value - 9 if value > highest else value for value in doubled)
 
 
 def naive_cards(text: str) -> list[str]:
@@ -137,8 +139,8 @@ MISTAKES: tuple[tuple[str, Callable[[str], bool]], ...] = (
     ("negated", lambda number: luhn_sum(number[:-1] + "0") % 10 == int(number[-1])),
     ("parity", lambda number: luhn_sum(number, first=2) % 10 == 0),
     ("parity", lambda number: (luhn_sum(number[:-1]) + int(number[-1])) % 10 == 0),
-    ("no_nine", lambda number: luhn_sum(number, is_folded=False) % 10 == 0),
-    ("no_nine", lambda number: luhn_sum(number, first=2, is_folded=False) % 10 == 0),
+    *(("no_nine", lambda number, first=first: luhn_sum(number, first, highest=18) % 10 == 0) for first in (1, 2)),
+    ("over_ten", lambda number: luhn_sum(number, highest=10) % 10 == 0),
     ("single", lambda number: sum(map(int, number)) % 10 == 0),
     ("eleven", lambda number: sum(int(d) * 2 ** (15 - i) for i, d in enumerate(number)) % 11 == 1),
     ("eleven", lambda number: int(number) % 11 == 0),

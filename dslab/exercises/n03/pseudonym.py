@@ -74,7 +74,7 @@ SAYS = {
     "nothing. {case}",
     "turned": "The type comes first, then the zero byte, then the value. {case}",
     "no_value": "You hash the type alone. {case}",
-    "type_lower": "Take the type as it is; only the value is normalised. {case}",
+    "type_case": "Take the type as it is; only the value is normalised. {case}",
     "length": "The answer should be 16 hexadecimal digits, and yours has {n}. {case}",
     "end": "You take the last sixteen digits; it should be the first. {case}",
     "capitals": "Hexadecimal digits with small letters, please: a to f. {case}",
@@ -98,6 +98,9 @@ SAYS = {
     "only_mobile": "+86 and 0086 come off mobile numbers only. {same}",
     "same": "{call} should be {want!r}, as for {plain}, and you return {came}.",
     "crash": "{call} raises {error}. Text becomes bytes with .encode(), which is UTF-8.",
+    "only_dashes": "Nothing but spaces and dashes is to be taken out. {same}",
+    "form": "Fold with unicodedata.normalize('NFKC', value): not with another form, nor with a table of your own. "
+    "{same}",
     "call": "pseudonym({value}, {type!r}, key) with key = {key}",
 }
 

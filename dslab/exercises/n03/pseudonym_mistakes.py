@@ -23,6 +23,7 @@ PLAIN: tuple[tuple[str, str, str], ...] = (
     (ID, "PASSPORT", FIRST),
     ("BC", "A", FIRST),
     ("C", "AB", FIRST),
+    ("1234", "Badge", FIRST),
     (CARD, "CARD", SECOND),
     (MOBILE, "CN_MOBILE", SECOND),
 )
@@ -49,7 +50,10 @@ SPELLED: tuple[tuple[str, str, str], ...] = (
     ("京A12345", "CN_PLATE", "ascii"),
     ("京a 12345", "CN_PLATE", "small"),
     ("0086 1234 5678 9018", "CARD", "only_mobile"),
-    ("+86 1234", "BADGE", "only_mobile"),
+    ("+86 1234", "Badge", "only_dashes"),
+    ("A.1/2", "Badge", "only_dashes"),
+    ("É7", "Badge", "form"),
+    ("Ⅻ 7", "Badge", "form"),
 )
 
 
@@ -103,6 +107,7 @@ DIGESTS: tuple[tuple[str | None, Callable[[bytes, bytes], bytes]], ...] = (
     ("key_text", lambda key, message: hmac.new(key.hex().encode(), message, hashlib.sha256).digest()),
     ("key_text", lambda key, message: hmac.new(str(key).encode(), message, hashlib.sha256).digest()),
     ("key_short", lambda key, message: hmac.new(key[:16], message, hashlib.sha256).digest()),
+    ("key_short", lambda key, message: hmac.new(key[:32], message, hashlib.sha256).digest()),
 )
 # Type and value to a message.
 _SEPARATORS = (":", "|", " ", "_", "-", ",", "/", "\n", ";", "0", "\\0", "\0\0", "\t", ".", "#", "=")
@@ -115,7 +120,10 @@ MESSAGES: tuple[tuple[str | None, Callable[[str, str], str]], ...] = (
     ("turned", lambda type, value: f"{value}\0{type}"),
     *(("separator", lambda type, value, mark=mark: f"{type}{mark}{value}") for mark in _SEPARATORS),
     ("no_value", lambda type, value: type),
-    ("type_lower", lambda type, value: f"{type.lower()}\0{value}"),
+    *(
+        ("type_case", lambda type, value, change=change: f"{change(type)}\0{value}")
+        for change in (str.lower, str.upper)
+    ),
 )
 # A digest to what is returned.
 CUTS: tuple[tuple[str | None, Callable[[bytes], str]], ...] = (
