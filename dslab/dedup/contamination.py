@@ -142,8 +142,8 @@ class NgramIndex:
         places, grams = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
         for table in self._tables:
             for start in range(0, len(words.hashes), PART):
-                here = words.hashes[start : start + PART + table.length - 1]
-                place, gram = table.lookup(ngrams(here, table.length)[: min(PART, len(here) - table.length + 1)])
+                here = words.hashes[start : start + PART + table.length - 1]  # the last ones begin no whole gram
+                place, gram = table.lookup(ngrams(here, table.length))
                 places.append(place + start)
                 grams.append(gram + table.first)
         place, gram = np.concatenate(places), np.concatenate(grams)

@@ -69,6 +69,14 @@ def test_deterministic_and_independent_of_the_cut_of_the_work(made: Planted, mon
         assert other.clusters.tolist() == first.clusters.tolist()
 
 
+def test_the_seed_draws_other_permutations(made: Planted) -> None:
+    """With a single row as the only band, what is found is chance: another draw finds other pairs, all of them true."""
+    texts = made.texts[:400]
+    draws = [set(as_dict(minhash_duplicates(texts, 0.3, bands=1, rows=1, seed=seed))) for seed in (1, 1, 2)]
+    assert draws[0] == draws[1] != draws[2]
+    assert draws[0] | draws[2] <= reference.near_pairs(texts, 0.3).keys()
+
+
 def test_the_order_of_the_texts_only_renames_them(made: Planted) -> None:
     texts, order = made.texts[:400], np.random.default_rng(0).permutation(400)
     found = as_dict(minhash_duplicates([texts[i] for i in order]))

@@ -38,14 +38,14 @@ def plain(n: int, start: int = 0) -> list[str]:
 def sides(rule: str) -> list[str]:
     """Texts just inside and just outside of a rule's range, in words that every tokenizer cuts alike."""
     words = plain(100)
-    lines = [" ".join(words[i : i + 10]) for i in range(0, 100, 10)]
+    lines = [" ".join(words[i : i + 5]) for i in range(0, 100, 5)]
     return {
         "gopher_word_count": [" ".join(plain(n)) for n in (49, 50, 51)],
         "gopher_word_length": [" ".join("x" * n for n in sizes) for sizes in ((2, 3), (3, 3), (10, 10), (10, 11))],
         "gopher_hashes": [" ".join([*words[: 100 - n], *["#"] * n]) for n in (9, 10, 11)],
         "gopher_ellipses": [" ".join([*words[: 100 - n], *["…"] * n]) for n in (9, 10, 11)],
-        "gopher_bullet_lines": ["\n".join(["- " + s for s in lines[:n]] + lines[n:]) for n in (8, 9, 10)],
-        "gopher_ellipsis_lines": ["\n".join([s + "..." for s in lines[:n]] + lines[n:]) for n in (2, 3, 4)],
+        "gopher_bullet_lines": ["\n".join(["- " + s for s in lines[:n]] + lines[n:]) for n in (17, 18, 19, 20)],
+        "gopher_ellipsis_lines": ["\n".join([s + "..." for s in lines[:n]] + lines[n:]) for n in (5, 6, 7)],
         "gopher_alphabetic": [" ".join([*words[: 100 - n], *map(str, range(n))]) for n in (19, 20, 21)],
         "gopher_stop_words": [" ".join([*words, *stop]) for stop in ([], ["the"], ["the", "the"], ["the", "of"])],
     }[rule]
@@ -112,6 +112,22 @@ def test_gopher_repeated_runs_as_datatrove_has_them(rule: str) -> None:
         theirs.append(peer.filter(Document(text=text, id="0")) is not True)
     assert ours == theirs
     assert len(set(ours)) == 2
+
+
+def test_thresholds_are_the_published_ones() -> None:
+    """Table A1 as datatrove's defaults have it."""
+    from inspect import signature
+
+    from datatrove.pipeline.filters import GopherRepetitionFilter
+
+    defaults = {name: parameter.default for name, parameter in signature(GopherRepetitionFilter).parameters.items()}
+    for rule, (name, _) in REPETITION.items():
+        assert RULES[rule].most == defaults[name]
+    assert {f"gopher_top_{n}_words": most for n, most in defaults["top_n_grams"]}.items() <= MOST.items()
+    assert {f"gopher_repeated_{n}_words": most for n, most in defaults["dup_n_grams"]}.items() <= MOST.items()
+
+
+MOST = {name: rule.most for name, rule in RULES.items()}
 
 
 def sentence(i: int, n: int = 6) -> str:

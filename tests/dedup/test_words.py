@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import tracemalloc
+import unicodedata
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from dslab.dedup import reference, shingle_hashes
 from dslab.dedup import words as words_module
-from dslab.dedup.words import word_hashes
+from dslab.dedup.words import is_cjk, word_hashes
 
 # Letters, both scripts, what separates, what vanishes when folded, and what is easily forgotten.
 ALPHABET = "aAbzßéİﬁＡ１09中文字カなｶ한글，。、「」.,-'’#$+_=…😀𠀀 \t\n\r\x0b\x1c\x85\xa0\u2003\u2028\u3000"
@@ -68,6 +69,15 @@ def test_a_word_longer_than_a_piece_is_cut_from_its_own_start() -> None:
     alone, later = word_hashes([long]), word_hashes(["short", f"two words, then {long}"])
     assert len(alone.hashes) == 3
     assert alone.hashes.tolist() == later.hashes[-3:].tolist()
+
+
+def test_which_characters_are_words() -> None:
+    """By Unicode's own names: ideographs, kana and bopomofo. Not Hangul, which has spaces, nor marks or wide letters."""
+    names = ("CJK UNIFIED IDEOGRAPH", "CJK COMPATIBILITY IDEOGRAPH", "HIRAGANA LETTER", "KATAKANA LETTER", "BOPOMOFO")
+    for point in (*range(0x3000, 0xA100), *range(0xF900, 0x10000), *range(0x20000, 0x20100), 0x2A700, 0x31000):
+        if unicodedata.name(chr(point), "").startswith(names):
+            assert is_cjk(chr(point)), hex(point)
+    assert not [character for character in "Aé１Ａ，。、「」〜한가😀ไ" if is_cjk(character)]
 
 
 def test_an_independent_cut() -> None:
