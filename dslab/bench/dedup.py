@@ -177,9 +177,9 @@ def _contamination(table: Table, made: Planted) -> None:
 
 def _hits_by_sets(train: list[str], test: list[str], n: int = 13) -> list[int]:
     """The same counts in plain Python, written for speed: 13-grams as tuples in a set, nothing but hits."""
-    from dslab.dedup.words import CJK_CHARACTER, DROPPED, _kinds, fold
+    from dslab.dedup.words import CJK_CHARACTER, DROPPED, kinds, fold
 
-    dropped = dict.fromkeys(np.flatnonzero(_kinds(True) == DROPPED).tolist())
+    dropped = dict.fromkeys(np.flatnonzero(kinds(True) == DROPPED).tolist())
 
     def grams(text: str) -> Iterator[tuple[str, ...]]:
         words = CJK_CHARACTER.sub(r" \g<0> ", fold(text).translate(dropped)).split()

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dslab.dedup.minhash import _ranges
+from dslab.dedup.minhash import ranges
 from dslab.dedup.shingles import check_texts, ngrams
 from dslab.dedup.words import Words, word_hashes
 
@@ -91,7 +91,7 @@ class NgramIndex:
         self._tables: list[_Table] = []
         places, grams = [], []
         for length in np.unique(size[size > 0]).tolist():
-            at = _ranges(words.starts[size == length], self._counts[size == length] - length + 1)
+            at = ranges(words.starts[size == length], self._counts[size == length] - length + 1)
             table = _Table(length, sum(len(t.keys) for t in self._tables), ngrams(words.hashes, length)[at])
             self._tables.append(table)
             places.append(at)
@@ -156,7 +156,7 @@ class NgramIndex:
         items = max(1, len(self._counts))
         document, gram = np.divmod(np.unique(document * max(1, self.grams) + gram), max(1, self.grams))
         sizes = self._item_ranges[gram + 1] - self._item_ranges[gram]
-        item = self._items[_ranges(self._item_ranges[gram], sizes)]
+        item = self._items[ranges(self._item_ranges[gram], sizes)]
         return np.stack(np.divmod(np.unique(np.repeat(document, sizes) * items + item), items), axis=1)
 
 

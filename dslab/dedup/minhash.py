@@ -120,15 +120,15 @@ def _bucket_pairs(key: NDArray[np.uint64], documents: NDArray[np.int64], n: int)
     small = sizes <= WHOLE_BUCKET
     for gap in range(1, int(sizes[small].max(initial=1))):
         wide = small & (sizes > gap)
-        left = _ranges(begins[wide], sizes[wide] - gap)
+        left = ranges(begins[wide], sizes[wide] - gap)
         out.append(documents[left] * n + documents[left + gap])
-    later = _ranges(begins[~small] + 1, sizes[~small] - 1)
+    later = ranges(begins[~small] + 1, sizes[~small] - 1)
     out.append(documents[later - 1] * n + documents[later])
     out.append(np.repeat(documents[begins[~small]], sizes[~small] - 1) * n + documents[later])
     return np.concatenate(out)
 
 
-def _ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+def ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     """The numbers from each start on, `lengths` of them, one run after another."""
     ends = np.cumsum(lengths)
     return np.repeat(starts - (ends - lengths), lengths) + np.arange(ends[-1] if len(ends) else 0)

@@ -111,7 +111,7 @@ def _cut(text: str) -> Iterator[str]:
     """A long text in parts that end where a word ends; only a word longer than PIECE is cut."""
     start = 0
     while len(text) - start > PIECE:
-        letter = _kinds(False)[_code_points(text[start : start + PIECE])] == LETTER
+        letter = kinds(False)[_code_points(text[start : start + PIECE])] == LETTER
         gaps = np.flatnonzero(~(letter[1:] & letter[:-1]))
         stop = start + (int(gaps[-1]) + 1 if len(gaps) else PIECE)
         yield text[start:stop]
@@ -128,7 +128,7 @@ def _hash_piece(texts: list[str], folded: bool) -> tuple[NDArray[np.uint64], NDA
     """Word hashes of texts of at most PIECE characters together, and the number of words of each text."""
     points = _code_points("\n".join(chain(texts, [""])))
     lengths = np.fromiter(map(len, texts), np.int64, len(texts)) + 1  # each text ends in a line break, a space
-    kind = _kinds(folded)[points]
+    kind = kinds(folded)[points]
     stops = np.cumsum(lengths)
     if folded:
         kept = kind != DROPPED
@@ -170,7 +170,7 @@ def _powers() -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
 
 
 @cache
-def _kinds(folded: bool) -> NDArray[np.uint8]:
+def kinds(folded: bool) -> NDArray[np.uint8]:
     """What each code point is to a word, as a table; 1.1 MB."""
     kind = np.full(0x110000, LETTER, np.uint8)
     if folded:
