@@ -177,7 +177,7 @@ def _contamination(table: Table, made: Planted) -> None:
 
 def _hits_by_sets(train: list[str], test: list[str], n: int = 13) -> list[int]:
     """The same counts in plain Python, written for speed: 13-grams as tuples in a set, nothing but hits."""
-    from dslab.dedup.words import CJK_CHARACTER, DROPPED, kinds, fold
+    from dslab.dedup.words import CJK_CHARACTER, DROPPED, fold, kinds
 
     dropped = dict.fromkeys(np.flatnonzero(kinds(True) == DROPPED).tolist())
 
