@@ -150,27 +150,26 @@ def record(number: int, reason: str, line: bytes) -> bytes:
 
 
 def _rest(path: Path, stream: io.BufferedReader, start: bytes) -> Iterator[bytes]:
-    """The line that begins with `start`, in pieces of PIECE_BYTES, without its line feed."""
-    held = start
-    while not held.endswith(b"\n"):
-        while len(held) >= PIECE_BYTES:
-            yield held[:PIECE_BYTES]
-            held = held[PIECE_BYTES:]
-        more = guarded(path, stream.readline, PIECE_BYTES)
-        if not more:
-            break
-        held += more
-    yield held.removesuffix(b"\n")
+    """The line that begins with `start`, without its line feed, in pieces of PIECE_BYTES; the last may be shorter."""
+    ended = start.endswith(b"\n")
+    start = start.removesuffix(b"\n")
+    whole = len(start) // PIECE_BYTES * PIECE_BYTES
+    for at in range(0, whole, PIECE_BYTES):
+        yield start[at : at + PIECE_BYTES]
+    held = start[whole:]
+    while not ended and (more := guarded(path, stream.readline, PIECE_BYTES - len(held))):
+        ended = more.endswith(b"\n")
+        held += more.removesuffix(b"\n")
+        if len(held) == PIECE_BYTES:
+            yield held
+            held = b""
+    yield held
 
 
 def _keep_long(sink: Sink, number: int, pieces: Iterator[bytes]) -> None:
     """The quarantine's record of a row that is never held as a whole: always base64, written piece by piece."""
     head = json.dumps({"line": number + 1, "reason": TOO_LONG, "base64": ""})
     sink.write(head.removesuffix('"}').encode())
-    held = b""
     for piece in pieces:
-        held += piece
-        cut = len(held) // 3 * 3
-        sink.write(base64.b64encode(held[:cut]))
-        held = held[cut:]
-    sink.write(base64.b64encode(held) + b'"}\n')
+        sink.write(base64.b64encode(piece))
+    sink.write(b'"}\n')

@@ -148,6 +148,23 @@ def test_the_longest_row(tmp_path, extra, end):
     assert result.raw == ([(row + end).removesuffix(b"\n")] if len(row) > limit else [])
 
 
+@pytest.mark.parametrize("limit", [1, 5, 6, 7, 12, 20])
+def test_a_long_row_is_kept_whole_whatever_its_pieces(tmp_path, monkeypatch, limit):
+    monkeypatch.setattr("dslab.clean.jsonl.PIECE_BYTES", 6)
+    rows = [bytes(range(65, 65 + n)) for n in range(limit + 1, limit + 20)]
+    for end in (b"", b"\n", b"\r\n"):
+        result = clean(tmp_path, b"\n".join(rows) + end, max_row_bytes=limit)
+        assert result.raw == [*rows[:-1], rows[-1] + end.removesuffix(b"\n")]
+        assert result.counts.quarantined == {"row too long": len(rows)}
+
+
+@pytest.mark.parametrize("ends", [b"\r", b"\r\r", b"\r\r\r", b"\r\rx", b"\rx"])
+def test_carriage_returns_at_the_limit_end_no_row(tmp_path, ends):
+    result = clean(tmp_path, b"x" * 10 + ends + b"\n" + b"[]\n", max_row_bytes=10)
+    assert result.counts.rows_in == 2
+    assert result.raw[0] == b"x" * 10 + ends
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("on_error", ["quarantine", "skip"])
 def test_a_row_that_is_too_long_is_never_held(tmp_path, name, on_error):

@@ -130,7 +130,12 @@ def test_what_json_refuses_is_refused(soup, way):
     (b'{"text": "a",}', MALFORMED), (b"{'text': 'a'}", MALFORMED), (b'{"text": "a\x00b"}', MALFORMED),
     (b'{"text": "tab\there"}', MALFORMED), (b'{"text" "a"}', MALFORMED), (b'{"a": 01, "text": "a"}', MALFORMED),
     (b'{"text": "\\ud8"}', MALFORMED), (b'{"text": "a" "b": 1}', MALFORMED), (b"{", MALFORMED), (b'{"', MALFORMED),
-    (b'{"n": [1, 2, "text": "a"}', MALFORMED), (b'\xef\xbb\xbf{"text": "a"}', NOT_OBJECT),
+    (b'{"n": [1, 2, "text": "a"}', MALFORMED), (b'{"n": [1}, "text": "a"}', MALFORMED),
+    (b'{"n": {"a": [1]], "text": "a"}', MALFORMED), (b'{"n": {"a": {}, 1: 2}, "text": "a"}', MALFORMED),
+    (b'{"n": [[1], ], "text": "a"}', MALFORMED), (b'{"n": {"a": [1], }, "text": "a"}', MALFORMED),
+    (b'{"n": [[1] [2]], "text": "a"}', MALFORMED), (b'{"n": {"a" [1]}, "text": "a"}', MALFORMED),
+    (b'{"n": [nul], "text": "a"}', MALFORMED), (b'{"n": ["\x01"], "text": "a"}', MALFORMED),
+    (b'\xef\xbb\xbf{"text": "a"}', NOT_OBJECT),
 ])  # fmt: skip
 @pytest.mark.parametrize("padding", [0, (4 << 20) + 1], ids=["short", "long"])
 def test_what_is_no_row(line, reason, padding):
