@@ -34,7 +34,8 @@ class Job:
     dedup:         Jaccard threshold of the pass over all shards, or None.
     decontaminate: files of test items; a row that shares an n-gram with one is dropped.
     ngram:         n of that.
-    max_row_bytes: a longer row is never held in memory; it is an error row.
+    max_row_bytes: a longer row of JSON lines is never held in memory; it is an error row, as is a Parquet row whose
+                   text is longer.
     Raises         CleanError naming the option and what it may be.
 
     >>> Job(mask="blur")
