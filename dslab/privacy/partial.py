@@ -71,7 +71,7 @@ def _write(spelled: list[Sign], kept: set[int]) -> str:
 
 def _kept_of_email(spelled: list[Sign]) -> set[int]:
     """The first sign, the @ and the domain; a domain that is an address in brackets goes."""
-    at = max(i for i, sign in enumerate(spelled) if sign.char == "@")
+    at = max((i for i, sign in enumerate(spelled) if sign.char == "@"), default=len(spelled))
     kept = set(range(at, len(spelled)))
     if "[" in [sign.char for sign in spelled[at:]]:
         kept = {at}

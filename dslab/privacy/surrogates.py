@@ -107,7 +107,7 @@ def is_surrogate(type: str, value: str) -> bool:
         )
     if type == "SECRET":
         body = MAKER.sub("", _KEPT_ESCAPE.sub("", ARMOUR.sub("", text)), count=1)
-        return bool(body) and set(filter(str.isalnum, body)) <= {"x", "X"}
+        return {char.lower() for char in body if char.isalnum()} == {"x"}
     if type == "PASSPORT":
         return re.fullmatch("(?=[0-9]*[IO])[IO]*0[IO]*0[IO0-9]+|000[0-9]+", code) is not None
     if type == "CN_PLATE":
