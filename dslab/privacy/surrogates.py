@@ -34,6 +34,8 @@ _LETTERS = "ABCDEFGHJKLMNPQRTUWXY"  # those of company codes: no I O S V Z
 _NO_HEX = "ghijkmnpqrstuvwx"
 _PROVINCES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤川青藏琼宁"
 _TRIES = 1000
+# Luhn's weights, by the place counted from the right: even places are doubled, their digits added.
+_DOUBLED = ((0, 2, 4, 6, 8, 1, 3, 5, 7, 9), tuple(range(10)))
 _KEPT_ESCAPE = re.compile(r"\\[nrtu\"\\/]")
 
 
@@ -133,13 +135,21 @@ def _holds_a_value(code: str) -> bool:
         return True
     for run in re.finditer("[0-9]{11,}", code):
         digits = run[0]
-        for start in range(len(digits) - 10):
-            if ASSIGNED.match(digits, start):
+        if any(ASSIGNED.match(digits, start) for start in range(len(digits) - 10)) or _holds_a_card(digits):
+            return True
+        if any(checksums.cn_id(digits[start : start + 18]) for start in range(len(digits) - 17)):
+            return True
+    return False
+
+
+def _holds_a_card(digits: str) -> bool:
+    """Does a stretch of 12 to 19 digits pass Luhn under a known issuer? Each end is walked back from once."""
+    for end in range(12, len(digits) + 1):
+        total = 0
+        for size in range(1, min(19, end) + 1):
+            total += _DOUBLED[size % 2][ord(digits[end - size]) - 48]
+            if size >= 12 and total % 10 == 0 and issuer(digits[end - size : end]):
                 return True
-            for size in range(12, min(19, len(digits) - start) + 1):
-                window = digits[start : start + size]
-                if (issuer(window) and checksums.luhn(window)) or checksums.cn_id(window):
-                    return True
     return False
 
 
