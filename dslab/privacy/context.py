@@ -1,143 +1,164 @@
 """What does the writer call it? The nearest label decides.
 
 `订单号 4111111111111111` and `card 4111111111111111` differ in nothing but the word before. A window full of good words is
-not enough: in "my phone is off, order 13800138000" the word that counts is *order*. So the label of a value is the last
-known word before it, in its own cell or line; then the word right behind it; then the header of its table column.
+not enough: in "my phone is off, order 13800138000" the word that counts is *order*. So the label of a value is
 
-    left     "Tel.: 212-555-0142"        the last label in the 48 characters before, a line break at most between
-    right    "212-555-0142 (fax)"        only if nothing stands to the left
-    column   | name | phone |            Markdown, CSV or TSV: the cell of the first row, in the value's own column
+    1. the last label before it in its line, where nothing but punctuation and filler stands between ("Tel. no.: 212...")
+    2. the header of its table column (Markdown, CSV, TSV)
+    3. a label at the end of the line above
+    4. the last label within 48 characters, at whatever distance; the reader of the label says how far is too far
+    5. the word right behind it: "212-555-0142 (fax)"
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
+from dslab.privacy.labels import CHINESE, CHINESE_FILLERS, ENGLISH, FILLERS
 from dslab.privacy.tables import Tables
 
-# One family of words a line. ASCII words must not continue a word ("hotel" holds no "tel"); Chinese ones may stand anywhere.
-_ASCII = {
-    "phone": r"phones?|telephone|tel|mobile|mobil|cell|cellphone|fax|call(?:s|ed|ing)?|dial|ring|whats ?app|sms|text(?: me| us)?|"
-    r"contacts?|landline|mob|ph|msisdn|answering machine|desk|office|reach(?: me| us| him| her)?|rufnummer|telefoon|telefono|"
-    r"telefon|telefone|teléfono|téléphone|tél|handy|celular|móvil|voicemail|pager|extension|viber|cellular|phoned?|vx|wx",
-    "card": r"cards?|credit|debit|visa|master ?card|amex|american express|union ?pay|maestro|diners|discover|jcb|cc|pan|"
-    r"bank account|acct|account|pay(?:ment)?|paid|charged?|ccn?um|mir",
-    "cn_id": r"id ?card|resident id|national id|identity(?: card| number| no)?|id number|sfz|sfzh|id ?no|citizen id|idcard",
-    "ssn": r"ssn|socials?|social security|ss ?n(?:umber|o)|itin|taxpayer|soc ?sec",
-    "passport": r"passports?|travel document|pass ?no|passeport|reisepass|pasaporte",
-    "plate": r"plates?|licen[sc]e plate|vehicle|car|license|registration|reg ?no|number plate",
-    "iban": r"iban",
-    "uscc": r"uscc|credit code|social credit|tax id|taxpayer id|company code|business license",
-    "ip": r"ip|ips|ipv[46]|hosts?|server|addr|address|dns|gateway|ping|client|remote|subnet|proxy|peer|src|dst|source|"
-    r"from|to|listen(?:ing)?|bind|endpoint|nameserver|ssh|login|upstream|inet6?|route|via|nodes?|vpn|firewall|router|"
-    r"whois|traceroute|connect(?:ed|ing|ion)?|cidr|netmask|x forwarded for|telnet|curl|ban(?:ned)?|block(?:ed)?|visitor",
-    "order": r"orders?|track(?:ing)?|waybill|invoices?|receipt|parcel|shipments?|transactions?|txn|trace|booking|ticket|po|awb|"
-    r"confirmation|consignment|fedex|usps|ups|dhl|package|delivery|request|batch|lot|job|case|rma",
-    "goods": r"isbn|issn|ean|upc|barcode|gtin|asin|sku|part|parts|pn|model|serial|sn|item|product|catalog(?:ue)?|article|ndc",
-    "device": r"imei|imsi|iccid|meid|mac|device|udid|eid|vin|chassis|esn",
-    "key": r"id|uid|uuid|guid|ref|reference|code|seq|index|row|pid|thread|hash|commit|md5|sha(?:1|256)?|digest|checksum|"
-    r"build|nonce|snowflake|offset|record|entry|doi|pmid|patent",
-    "time": r"timestamp|ts|time|epoch|date|datetime|unix|ms|created|updated|expires?|expiry|exp|issued|dob|birth",
-    "money": r"price|amount|total|sum|usd|eur|rmb|cny|balance|population|views|count|bytes|size",
-    "version": r"versions?|ver|release|firmware|oid|sections?|chapter|clause|upgrade(?:d)?|chrome|driver|changelog|sec|"
-    r"assemblyversion|fileversion|productversion|kernel|dll|sdk|snmp|figure|table|appendix|paragraph|v",
-    "qq": r"qq",
-    "number": r"number|no|num|nr|nummer",
-}  # fmt: skip
-_CHINESE = {
-    "phone": "电话|手机|手機|電話|联系方式|联系人|联系|聯絡|座机|固话|传真|致电|拨打|来电|通话|短信|呼叫|回电|联络|微信|热线|号码是|本机|携帯|전화|연락처",
-    "card": "卡号|银行卡|信用卡|储蓄卡|借记卡|账号|帐号|账户|打款|付款|转账|收款|汇款|银联|刷卡|贷记卡|开户|扣款|还款|卡片|卡",
-    "cn_id": "身份证|证件号|公民身份|身份号|居民证|证件",
-    "ssn": "社会安全号|社安号|社会安全|社会保障号|社会保险号",
-    "passport": "护照|護照|通行证|旅行证|回乡证|台胞证",
-    "plate": "车牌|号牌|牌照|车辆|轿车|货车|车号|车主|停车|挂牌",
-    "iban": "国际账号|国际银行账号",
-    "uscc": "信用代码|纳税人|税号|机构代码|营业执照|统一社会",
-    "ip": "服务器|地址|主机|网关|来源|来自|访问|代理|节点|登录|域名|解析|封禁|请求|网段|客户端|连接|内网|公网|出口",
-    "order": "订单|運單|运单|单号|单据|流水|快递|物流|包裹|交易|回单|票号|凭证|受理|工单|批次|批号|合同|发票|邮件号|取件码",
-    "goods": "条码|条形码|书号|货号|型号|零件|料号|序列号|产品|商品|图号|件号|规格|编码",
-    "device": "设备号|串号|设备|机器码|车架号|发动机号",
-    "key": "编号|工号|学号|编码|代码|哈希|提交|索引|学籍号|会员号|主键",
-    "time": "时间戳|时间|日期|生日|有效期|签发|到期",
-    "money": "金额|价格|总计|合计|余额|浏览量|人口|字节|数量",
-    "version": "版本|章节|固件|升级|驱动|第|见|章|节|更新到",
-    "qq": "QQ群|群号|群|扣扣",
-    "number": "号码|号",
-}
-_KINDS = list(_ASCII)
-LABEL = re.compile(
-    "|".join(f"(?P<{k}>(?<![a-z0-9])(?:{_ASCII[k]})(?![a-z])|{_CHINESE.get(k, _ASCII[k])})" for k in _KINDS),
-    re.IGNORECASE,
-)
-_CAMEL = re.compile("(?<=[a-z0-9])(?=[A-Z])|_")
-_FILLER = re.compile(
-    r"(?:[^\w一-鿿]|_|号码?|为|是|：|(?<![a-z])(?:number|numbers|no|num|nr|is|was|are|at|on|id|the|my|his|her|us|me|value|str|string|in|to|of|and|or|code|here)(?![a-z]))*",
-    re.IGNORECASE,
-)
 NEGATIVE = frozenset(("order", "goods", "device", "time", "money", "version", "qq"))
+WEAK = frozenset(("number", "ipish"))
+_WINDOW = 48
+_TOKEN = re.compile("[A-Za-z\u00c0-\u024f]+|[\u4e00-\u9fff\u3040-\u30ff\uac00-\ud7af]+|[0-9]+")
+_CAMEL = re.compile("(?<=[a-z0-9])(?=[A-Z])")
+_LONGEST = max(map(len, [*CHINESE, *CHINESE_FILLERS]))
 
 
+@dataclass(frozen=True, slots=True)
 class Label:
-    """A word that names a value. `kind`: its family; `gap`: characters between word and value; `bound`: nothing but
-    punctuation and filler words stands between; `where`: left, right or column."""
+    """A word that names a value.
 
-    __slots__ = ("bound", "gap", "kind", "where", "word")
+    kind:  its family. gap: characters between word and value. bound: nothing but punctuation and filler between.
+    where: left, above (the line before), right or column.
+    """
 
-    def __init__(self, kind: str, word: str, gap: int, bound: bool, where: str) -> None:
-        self.kind, self.word, self.gap, self.bound, self.where = kind, word, gap, bound, where
+    kind: str
+    word: str
+    gap: int
+    bound: bool
+    where: str
 
-    def __repr__(self) -> str:
-        return f"Label({self.kind}, {self.word!r}, gap={self.gap}, bound={self.bound}, {self.where})"
+
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """A word of a window: a label (kind), filler (kind "") or something else (kind None)."""
+
+    kind: str | None
+    word: str
+    start: int
+    end: int
 
 
-def labels_in(window: str) -> tuple[list[tuple[str, str, int, int]], str]:
-    """(kind, word, start, end) of every label in a short text, and that text with camelCase and snake_case split."""
-    spaced = _CAMEL.sub(" ", window)
-    return [(m.lastgroup or "", m[0], m.start(), m.end()) for m in LABEL.finditer(spaced)], spaced
+def units(window: str) -> list[_Unit]:
+    """The words of a short text, longest labels first.
+
+    >>> [u.kind for u in units("userPhone 手机号码为 order 12345")]
+    [None, 'phone', 'phone', '', 'order', None]
+    """
+    spaced = _CAMEL.sub(" ", window) if not window.islower() else window
+    shift = len(window) - len(spaced)  # positions count from the end, where the value stands
+    found: list[_Unit] = []
+    tokens = [(m[0], m.start() + shift, m.end() + shift) for m in _TOKEN.finditer(spaced)]
+    skip = 0
+    for at, (word, start, end) in enumerate(tokens):
+        if skip:
+            skip -= 1
+        elif word[0].isdigit():
+            found.append(_Unit("" if len(word) <= 2 else None, word, start, end))
+        elif word[0] >= "\u3040":
+            found.extend(_chinese(word, start))
+        else:
+            unit, skip = _english(tokens, at)
+            found.append(unit)
+    return found
+
+
+def _english(tokens: list[tuple[str, int, int]], at: int) -> tuple[_Unit, int]:
+    """The label that starts at a token, of three, two or one words; and how many further tokens it takes."""
+    word, start, end = tokens[at]
+    word = word.lower()
+    for more in (2, 1):
+        if at + more < len(tokens) and tokens[at + more][1] - end <= 14:
+            phrase = " ".join(token[0] for token in tokens[at : at + more + 1]).lower()
+            if phrase in ENGLISH:
+                return _Unit(ENGLISH[phrase], phrase, start, tokens[at + more][2]), more
+    kind = ENGLISH.get(word) or (ENGLISH.get(word[:-1]) if word.endswith("s") and len(word) > 3 else None)
+    if kind is None and word in FILLERS:
+        kind = ""
+    return _Unit(kind, word, start, end), 0
+
+
+def _chinese(run: str, start: int) -> list[_Unit]:
+    found, at = [], 0
+    while at < len(run):
+        for size in range(min(_LONGEST, len(run) - at), 0, -1):
+            word = run[at : at + size]
+            kind = CHINESE.get(word, "" if word in CHINESE_FILLERS else None)
+            if kind is not None or size == 1:
+                found.append(_Unit(kind, word, start + at, start + at + size))
+                at += size
+                break
+    return found
 
 
 class Context:
     """The labels around positions of one text. Tables are read once, when the first value asks."""
 
-    def __init__(self, text: str, window: int = 48) -> None:
+    def __init__(self, text: str) -> None:
         self.text = text
-        self.window = window
         self._tables: Tables | None = None
 
     def left(self, start: int) -> list[Label]:
-        """Labels before a position, nearest first."""
-        begin = max(0, start - self.window)
+        """Labels before a position, nearest first; not past the line above."""
+        begin = max(0, start - _WINDOW)
         window = self.text[begin:start]
-        if begin and window[:1].isalnum() and window.isascii():
-            # Do not read half a word.
-            cut = re.match(r"\w+", window)
-            window = window[cut.end() :] if cut and cut.end() < len(window) else window
-        found, spaced = labels_in(window)
-        labels = []
-        for kind, word, _, end in reversed(found):
-            between = spaced[end:]
-            if between.count("\n") > 1:
-                break
-            filler = _FILLER.fullmatch(between)
-            labels.append(Label(kind, word, len(between), filler is not None, "left"))
+        lines = window.rsplit("\n", 2)
+        if len(lines) == 3:
+            window = "\n".join(lines[1:])
+            begin = start - len(window)
+        elif begin and window[:1].isascii() and window[:1].isalnum():
+            half = _HALF_WORD.match(window)
+            window = window[half.end() :] if half else window
+        last_break = window.rfind("\n")
+        labels, bound, size = [], True, len(window)
+        for unit in reversed(units(window)):
+            if unit.kind:
+                where = "above" if unit.start < last_break else "left"
+                labels.append(Label(unit.kind, unit.word, size - unit.end, bound, where))
+            elif unit.kind is None:
+                bound = False
         return labels
 
-    def right(self, end: int) -> list[Label]:
-        """Labels behind a position in the same line, nearest first."""
+    def right(self, end: int) -> Label | None:
+        """The label right behind a position, in the same line."""
         window = self.text[end : end + 20].split("\n", 1)[0]
-        found, spaced = labels_in(window)
-        return [
-            Label(kind, word, start, _FILLER.fullmatch(spaced[:start]) is not None, "right")
-            for kind, word, start, _ in found
-        ]
+        for unit in units(window):
+            if unit.kind and unit.kind not in WEAK:
+                return Label(unit.kind, unit.word, unit.start, True, "right")
+            if unit.kind is None:
+                return None
+        return None
 
     def column(self, start: int) -> Label | None:
         """The label in the header of the table column that holds a position, if it stands in a table."""
         if self._tables is None:
             self._tables = Tables(self.text)
         header = self._tables.header(start)
-        if header is None:
+        if not header:
             return None
-        found, _ = labels_in(header)
-        named = [f for f in found if f[0] != "number"] or list(found)
-        return Label(named[-1][0], named[-1][1], 0, True, "column") if named else None
+        named = [unit for unit in units(header) if unit.kind]
+        strong = [unit for unit in named if unit.kind not in WEAK] or named
+        return Label(strong[-1].kind or "", strong[-1].word, 0, True, "column") if strong else None
+
+    def label(self, start: int, end: int) -> Label | None:
+        """The label that names text[start:end], by the order above."""
+        left = [label for label in self.left(start) if label.kind not in WEAK]
+        nearest = left[0] if left else None
+        if nearest and nearest.bound and nearest.where == "left":
+            return nearest
+        return self.column(start) or nearest or self.right(end)
+
+
+_HALF_WORD = re.compile(r"[0-9A-Za-z]+")

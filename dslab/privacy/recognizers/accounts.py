@@ -12,7 +12,7 @@ from dslab.privacy.spans import Span
 # Both are looked for at their digits: a class of digits first, so that `re` skips text at full speed.
 _IBAN_START = re.compile(r"[0-9](?<=[A-Za-z][A-Za-z][0-9])[0-9][ \-]?[0-9A-Za-z]{2}")
 _IBAN_BODY = re.compile(r"(?:(?: |-|\r?\n)?[0-9A-Za-z]){11,30}")
-_USCC_START = re.compile(r"[0-9](?:[ \-]?[0-9]){5,6}[ \-]?[0-9A-Za-z](?:[ \-]?[0-9A-Za-z]){9,10}")
+_USCC_START = re.compile(r"[0-9](?<![0-9A-Za-z]{2}[0-9])(?=(?:[ \-]?[0-9]){6}(?:[ \-]?[0-9A-Za-z]){10})")
 _USCC = re.compile(r"[1-9ANY][1-9ANY][0-9]{6}[0-9A-HJ-NPQRTUWXY]{10}")
 _USCC_LABEL = frozenset(("uscc",))
 _NOT = frozenset(("order", "goods", "device", "time", "version"))
@@ -61,8 +61,8 @@ def _advance(text: str, start: int, length: int, limit: int) -> int | None:
 def _usccs(document: Document) -> Iterator[Span]:
     text, taken = document.text, 0
     for match in _USCC_START.finditer(text):
-        # The six digits of the region follow two signs, the first of which may be a letter (A, N, Y).
-        for start in (match.start() - 2, match.start() - 1, match.start()):
+        # The first sign may be a letter (A, N, Y), before the digits.
+        for start in (match.start() - 1, match.start()):
             span = _uscc_at(document, start) if start >= taken else None
             if span:
                 taken = span.end

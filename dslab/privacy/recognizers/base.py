@@ -22,22 +22,17 @@ class Document:
     text: str
     types: frozenset[str]
     policy: str = "recall"
+    _asked: tuple[int, int, Label | None] | None = None
 
     @cached_property
     def context(self) -> Context:
         return Context(self.text)
 
     def label(self, start: int, end: int) -> Label | None:
-        """The label that names the value text[start:end]: its bound word, or its column, or the nearest word."""
-        left = self.context.left(start)
-        named = next((label for label in left if label.kind != "number"), None)
-        if named and named.bound:
-            return named
-        column = self.context.column(start)
-        if column:
-            return column
-        right = next((label for label in self.context.right(end) if label.bound and label.kind != "number"), None)
-        return named or right
+        """The label that names the value text[start:end]; asked several times for the same value."""
+        if self._asked is None or self._asked[:2] != (start, end):
+            self._asked = (start, end, self.context.label(start, end))
+        return self._asked[2]
 
     def is_called(self, start: int, end: int, kinds: frozenset[str], reach: int = 32) -> bool:
         """Does the nearest label, at most `reach` characters away unless bound, belong to one of these families?"""

@@ -53,7 +53,7 @@ def is_random(value: str) -> bool:
     if not letters or entropy(value) < 3.0:
         return False
     if digits == 0:
-        return bool(len(value) >= 24 and _switches(value) >= len(value) / 5)
+        return bool(len(value) >= 24 and switches(value) >= len(value) / 5)
     if _CODE.match(value) and not re.fullmatch(r"[0-9A-Za-z+/=_\-]{20,}", value):
         return False
     words = re.findall(r"[A-Za-z]{5,}", value)
@@ -61,7 +61,7 @@ def is_random(value: str) -> bool:
     return longest < 0.6 * len(value) or digits >= len(value) / 5
 
 
-def _switches(value: str) -> int:
+def switches(value: str) -> int:
     """How often neighbours change between lower case, upper case and the rest."""
     kinds = [0 if c.islower() else 1 if c.isupper() else 2 for c in value]
     return sum(a != b for a, b in zip(kinds, kinds[1:], strict=False))

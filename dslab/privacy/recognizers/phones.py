@@ -13,13 +13,14 @@ from collections.abc import Iterator
 
 import phonenumbers
 
+from dslab.privacy.context import NEGATIVE
 from dslab.privacy.recognizers.base import Document
 from dslab.privacy.spans import Span
 
 _INSIDE = r"[ .\-/()（）]{0,2}"
 _PLUS = re.compile(rf"\+ ?[(（]?[0-9]{{1,3}}(?:{_INSIDE}[0-9]){{6,14}}")
 _ZEROS = re.compile(rf"(?<![0-9A-Za-z.,+\-])(?:00|011[ \-])(?:{_INSIDE}[0-9]){{8,15}}(?![0-9A-Za-z])")
-_NATIONAL = re.compile(rf"[(（]?[0-9](?:{_INSIDE}[0-9]){{6,14}}(?![0-9])")
+_NATIONAL = re.compile(rf"[0-9](?:{_INSIDE}[0-9]){{6,}}")
 _NANP = re.compile(
     r"(?:1[ .\-])?\([2-9][0-9]{2}\) ?[2-9][0-9]{2}[ .\-][0-9]{4}|(?:1[ .\-])?[2-9][0-9]{2}([.\-])[2-9][0-9]{2}\1[0-9]{4}"
 )
@@ -35,6 +36,7 @@ _DATE = re.compile(
 _SUM_LEFT = re.compile(r"[0-9)] ?[=×*^÷] ?\Z")
 _PHONE = frozenset(("phone",))
 _NUMBERED = frozenset(("phone", "number"))
+_DENIED = NEGATIVE | {"key", "ssn", "card"}
 _CODES = frozenset(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
 
 
@@ -57,10 +59,10 @@ def find(document: Document) -> Iterator[Span]:
                 yield span
     if _WORDS.search(text):
         yield from _national(document)
-    if document.policy == "recall" and "(" in text:
+    if document.policy == "recall":
         for match in _NANP.finditer(text):
-            if match[0].lstrip("1 .-").startswith("(") and _is_free(text, match.start(), match.end()):
-                if not document.is_denied(match.start(), match.end()):
+            if _is_free(text, match.start(), match.end()) and not document.is_denied(*match.span(), _DENIED):
+                if not _HOTLINE.fullmatch(match[0]):
                     yield Span(match.start(), match.end(), "PHONE_INTL", 0.5, "phone_intl:pattern")
 
 
@@ -123,74 +125,93 @@ def _zeros(document: Document, match: re.Match[str]) -> Span | None:
 def _is_free(text: str, start: int, end: int) -> bool:
     """Not glued to letters, digits, dashes to codes, or a decimal point."""
     left, right = text[max(0, start - 2) : start], text[end : end + 2]
-    if left[-1:].isascii() and left[-1:].isalnum() or left[-1:] in ("+", "#", "$", "¥", "_"):
+    if left[-1:].isascii() and left[-1:].isalnum() and not _GLUED_WORD.search(text, max(0, start - 10), start):
         return False
-    if (
-        left[-1:] in ("-", ".", "/", ",")
-        and left[:1].isascii()
-        and left[:1].isalnum()
-        and len(left) == 2
-        and left[-1:] != "/"
-    ):
+    if left[-1:] in ("+", "#", "$", "¥", "_", "€", "£") and left:
+        return False
+    if left[-1:] in ("-", ".", ",") and len(left) == 2 and left[0].isascii() and left[0].isalnum():
         return False
     if right[:1].isascii() and right[:1].isalnum() and right[:1] not in "xe":
         return False
-    return not (right[:1] in (".", ",", ":", "%") and right[1:].isdigit())
+    return not (right[:1] in (".", ",", ":", "%", "_") and right[1:].isdigit())
+
+
+_GLUED_WORD = re.compile(r"(?<![0-9A-Za-z])(?:tel|phone|fax|ph|call|mob|t|f|m)\Z", re.IGNORECASE)
+_GROUP = re.compile("[0-9]+")
+_TIMES = re.compile(rf"{_DATE.pattern}(?:[ T]?[0-9]{{1,2}}(?=:))?")
 
 
 def _national(document: Document) -> Iterator[Span]:
     text, last_end = document.text, -100
     for match in _NATIONAL.finditer(text):
-        start, end = match.span()
-        if text[start - 1 : start] == "+" and start:
-            continue
-        for begin, stop in _split(text, start, end):
-            value = text[begin:stop]
-            digits = sum(c.isdigit() for c in value)
-            if not 7 <= digits <= 15 or _HOTLINE.fullmatch(value.strip("()")) and not value.startswith("("):
-                continue
-            if value.startswith(("(", "（")) != (")" in value or "）" in value) and not (")" in value and "(" in value):
-                begin += value.startswith(("(", "（"))
-                value = text[begin:stop]
-            if (
-                not _is_free(text, begin, stop)
-                or _DATE.match(value)
-                or _SUM_LEFT.search(text, max(0, begin - 4), begin)
-            ):
-                continue
-            if re.fullmatch(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}", value):
-                continue
-            follows = (
-                begin - last_end <= 6
-                and re.fullmatch(r"[\s,;、/，；|]*(?:or|and|和|或)?\s*", text[last_end:begin]) is not None
-            )
-            if follows or _is_called(document, begin, stop, value):
-                last_end = stop
-                yield Span(begin, stop, "PHONE_INTL", 0.6, "phone_intl:pattern+context")
+        for start, end in _numbers(text, *match.span()):
+            follows = 0 <= start - last_end <= 6 and _LIST.fullmatch(text, last_end, start) is not None
+            if _is_shaped(text, start, end) and (follows or _is_called(document, start, end)):
+                last_end = end
+                yield Span(start, end, "PHONE_INTL", 0.6, "phone_intl:pattern+context")
 
 
-def _split(text: str, start: int, end: int) -> list[tuple[int, int]]:
-    """One candidate; or its two halves where two numbers stand side by side ("010-65521234 021-65521234")."""
+def _numbers(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Cut a stretch of digits into what could be one phone number each: dates out, sums of 7 to 15 digits."""
+    at = start
+    for date in [*_TIMES.finditer(text, start, end), None]:
+        stop = date.start() if date else end
+        yield from _pieces(text, at, stop)
+        at = date.end() if date else end
+
+
+def _pieces(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    piece: list[tuple[int, int]] = []
+    total = 0
+    for group in _GROUP.finditer(text, start, end):
+        size = group.end() - group.start()
+        joint = text[piece[-1][1] : group.start()] if piece else ""
+        if piece and (total + size > 15 or total >= 7 and ("/" in joint or total + size > 12 and joint.isspace() or total >= 10 and "(" in joint)):
+            yield from _whole(text, start, piece, total)
+            piece, total = [], 0
+        piece.append(group.span())
+        total += size
+    yield from _whole(text, start, piece, total)
+
+
+def _whole(text: str, limit: int, piece: list[tuple[int, int]], total: int) -> Iterator[tuple[int, int]]:
+    if not piece or not 7 <= total <= 15:
+        return
+    start, end = piece[0][0], piece[-1][1]
+    inside = text[start:end]
+    opened = inside.count("(") + inside.count("（") < inside.count(")") + inside.count("）")
+    if opened and start > 0 and text[start - 1] in "(（":
+        start -= 1
+    yield start, end
+
+
+def _is_shaped(text: str, start: int, end: int) -> bool:
+    """Could this be a phone number by its form: no decimal, no address, no social security number, no hotline?"""
     value = text[start:end]
-    if sum(c.isdigit() for c in value) > 12 or " / " in value:
-        for gap in re.finditer(r" +/? *|/", value):
-            left, right = value[: gap.start()], value[gap.end() :]
-            if min(sum(c.isdigit() for c in left), sum(c.isdigit() for c in right)) >= 7:
-                return [(start, start + gap.start()), (start + gap.end(), end)]
-    return [(start, end)]
+    shape = tuple(len(group) for group in _GROUP.findall(value))
+    digits = "".join(_GROUP.findall(value))
+    if not _is_free(text, start, end) or _SUM_LEFT.search(text, max(0, start - 4), start):
+        return False
+    if shape == (3, 2, 4) or "." in value and (len(shape) == 2 or max(shape) <= 3 and len(shape) == 4 and value.count(".") == 3):
+        return False
+    if len(shape) == 1 and (len(digits) > 13 or _DATE.match(digits) or re.fullmatch(r"1[5-9][0-9]{8}", digits)):
+        return False
+    if len(digits) == 11 and re.fullmatch("1[3-9].*", digits) and not _NANP.fullmatch(value):
+        return False  # written as a Chinese mobile, with a prefix that nobody has
+    return _HOTLINE.fullmatch(value) is None
 
 
-def _is_called(document: Document, start: int, end: int, value: str) -> bool:
+def _is_called(document: Document, start: int, end: int) -> bool:
     label = document.label(start, end)
+    value = document.text[start:end]
+    grouped = len(_GROUP.findall(value)) >= 2
     if label is None:
-        return any(found.kind == "number" and found.bound for found in document.context.left(start)) and _is_grouped(
-            value
-        )
+        return grouped and any(f.word in ("number", "numbers") and f.bound for f in document.context.left(start))
     if label.kind == "phone":
-        return label.bound or label.gap <= 28 and _is_grouped(value) or label.gap <= 12
+        return label.bound or label.gap <= 12 or label.gap <= 32 and grouped
+    if label.kind == "phoneish":
+        return (label.bound or label.gap <= 16) and grouped and sum(map(len, _GROUP.findall(value))) >= 9
     return False
 
 
-def _is_grouped(value: str) -> bool:
-    """Written with separators, as phone numbers are and identifiers are not."""
-    return len(re.findall("[0-9]+", value)) >= 2
+_LIST = re.compile(r"[\s,;、/，；|]*(?:or|and|和|或)?\s*")

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 
 from dslab.privacy.recognizers.base import Document
-from dslab.privacy.recognizers.entropy import is_placeholder, is_random, is_password
+from dslab.privacy.recognizers.entropy import entropy, is_password, is_placeholder, is_random, switches
 from dslab.privacy.spans import Span
 
 _WORD = "[0-9A-Za-z_\\-]"
@@ -61,10 +61,6 @@ _DISCORD = re.compile(
     r"(?<![0-9A-Za-z])[MNO][0-9A-Za-z_\-]{23,27}\.[0-9A-Za-z_\-]{6}\.[0-9A-Za-z_\-]{27,40}(?![0-9A-Za-z_\-])"
 )
 _URL = re.compile(r"://([^\s:/@'\"<>]{0,64}):([^\s/@'\"<>]{3,128}|[^\s@'\"<>]{3,128})@(?=[0-9A-Za-z\[.$_{\-])")
-_KEYWORDS = (
-    r"(?:[a-z0-9]{1,20}[_\-. ]?){0,3}?(?:pass(?:word|wd|phrase|code)?s?|pwd|secret(?:[_\- ]?(?:access[_\- ]?)?key)?s?|(?:api|access|auth|private|signing|encryption|master|"
-    r"session|shared|account|client|app|consumer|storage|bearer|refresh|license|webhook)[_\- ]?(?:key|token|secret|pass(?:word)?)s?|token|apikey|credentials?|authorization|bearer)"
-)
 _ASSIGNED = re.compile(
     r"(?<![A-Za-z])(?P<word>pass(?:word|wd|phrase|code)?|pwd|pw|secret|token|api[_\- ]?key|key|credentials?|authorization|bearer|auth|cookie|salt|psk)(?P<tail>[A-Za-z0-9_\-]{0,24})"
     r"(?P<gap>[\"'`\]]{0,2}(?:\s{0,3}(?::=|=>|->|[:=：])\s{0,3}|\s{1,2}(?:is|was|为)[ :]{1,2}|\s{1,2})(?:str\s{0,2}=\s{0,2}|(?:Bearer|Basic|Token)\s{1,2})?)(?P<quote>[\"'`]?)",
@@ -79,6 +75,7 @@ _QUOTED = {
     "'": re.compile(r"[^'\n]{6,512}(?=')"),
     "`": re.compile(r"[^`\n]{6,512}(?=`)"),
 }
+_WORDS = re.compile(r"(?:[A-Z]?[a-z]{2,}[_\-.]?)+[0-9]{0,3}")  # names joined by dashes
 _STRONG = frozenset(("pass", "password", "passwd", "passphrase", "passcode", "pwd", "pw", "psk"))
 
 
@@ -158,7 +155,8 @@ def _has_body(value: str) -> bool:
     body = re.sub(r"^[A-Za-z]{2,12}[_\-.]", "", value)
     if value.startswith("eyJ"):
         return True
-    return is_random(body)
+    digits = sum(c.isdigit() for c in body)
+    return entropy(body) >= 3.0 and (digits >= 2 or switches(body) * 5 >= len(body)) and not _WORDS.fullmatch(body)
 
 
 def _trim(text: str, start: int, end: int) -> int:
