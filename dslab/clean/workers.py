@@ -1,0 +1,187 @@
+"""One function over many shards in several processes, where a shard, a worker or the parent may fail at any moment.
+
+Processes are spawned, not forked: Arrow and the progress bar run threads, and a fork copies their locks but not them.
+A forkserver would start each worker sooner, but then a worker's parent is the server, and the death of the run must
+reach it through one more process. Here each worker holds the read end of a pipe from its parent, and ends when it
+closes, so that none outlives a run that was killed. They ignore Ctrl-C: the parent decides, and ends them.
+
+No exception comes back from a worker as such: its text and its traceback may quote a row.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import connection, sharedctypes
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dslab.clean.errors import CleanError, explain
+
+POLL_SECONDS = 0.2
+DIED = "its worker process died (killed, or out of memory)"
+
+Report = Callable[[int, int], None]
+Work = Callable[[Any, Report], Any]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why there is no result, in words that hold no row's content. known: a CleanError, which says what is wrong."""
+
+    reason: str
+    known: bool = True
+
+
+class Meter:
+    """Rows and bytes that each item has reported so far, written by workers and read by the parent.
+
+    One pair of numbers per item in shared memory and no lock: a worker killed while it held one would stop the others.
+    """
+
+    def __init__(self, items: int) -> None:
+        self.shared = sharedctypes.RawArray("q", 2 * items)
+
+    @property
+    def sums(self) -> tuple[int, int]:
+        rows, size = np.frombuffer(self.shared, dtype=np.int64).reshape(-1, 2).sum(axis=0).tolist()
+        return rows, size
+
+    def reporter(self, item: int) -> Report:
+        def report(rows: int, size: int) -> None:
+            self.shared[2 * item], self.shared[2 * item + 1] = rows, size
+
+        return report
+
+
+def each(
+    work: Work, items: Sequence[Any], workers: int, tick: Callable[[int, int], None] = lambda rows, size: None
+) -> Iterator[tuple[Any, Any]]:
+    """Yield (item, work(item, report)) in the order in which they end; a `Failure` stands for what was raised.
+
+    work:  picklable and idempotent. Where a worker dies, the items it may have died of are tried again one by one.
+    tick:  called a few times a second with the rows and bytes reported so far, over all items.
+    When the caller stops listening, or is interrupted, the workers are ended at once.
+    """
+    if not items:
+        return
+    meter = Meter(len(items))
+    if workers == 1:
+        for number, item in enumerate(items):
+            report = meter.reporter(number)
+
+            def both(rows: int, size: int, report: Report = report) -> None:
+                report(rows, size)
+                tick(*meter.sums)
+
+            yield item, _guarded(work, item, both)
+        return
+    queue, suspects = deque(enumerate(items)), deque[tuple[int, Any]]()
+    while queue or suspects:
+        if queue:
+            yield from _round(work, queue, suspects, workers, meter, tick)
+        else:
+            alone, died = deque([suspects.popleft()]), deque[tuple[int, Any]]()
+            yield from _round(work, alone, died, 1, meter, tick)
+            yield from ((item, Failure(DIED)) for _, item in died)
+
+
+def _round(
+    work: Work, queue: deque[tuple[int, Any]], suspects: deque[tuple[int, Any]], workers: int, meter: Meter,
+    tick: Callable[[int, int], None],
+) -> Iterator[tuple[Any, Any]]:  # fmt: skip
+    """Work through `queue` until it is empty or a worker dies; what was under way then goes to `suspects`."""
+    pending: dict[Future[Any], tuple[int, Any]] = {}
+    with _pool(min(workers, len(queue)), meter) as pool:
+        while queue or pending:
+            try:
+                while queue and len(pending) <= workers:  # one more than can run: no worker waits for us
+                    pending[pool.submit(_in_worker, work, *queue[0])] = queue[0]
+                    queue.popleft()
+            except BrokenProcessPool:
+                pass  # what is pending says so too
+            done, _ = wait(pending, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+            tick(*meter.sums)
+            for future in done:
+                _, item = pending[future]
+                try:
+                    result = future.result()
+                except BrokenProcessPool:
+                    continue
+                except Exception as error:  # such as a result that cannot be pickled
+                    result = _failure(error)
+                del pending[future]
+                yield item, result
+            if any(future.done() for future in pending):
+                break
+    suspects.extend(pending.values())
+
+
+@contextmanager
+def _pool(workers: int, meter: Meter) -> Iterator[ProcessPoolExecutor]:
+    """A pool whose processes are gone when the block is left in any way."""
+    before = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(
+        workers, multiprocessing.get_context("spawn"), initializer=_start_worker, initargs=(meter,)
+    )
+    try:
+        yield pool
+        pool.shutdown()
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in set(multiprocessing.active_children()) - before:
+            child.kill()
+            child.join()
+        raise
+
+
+_meter: Meter | None = None
+
+
+def _start_worker(meter: Meter) -> None:
+    global _meter
+    _meter = meter
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+
+def _in_worker(work: Work, number: int, item: Any) -> Any:
+    assert _meter is not None
+    return _guarded(work, item, _meter.reporter(number))
+
+
+def _guarded(work: Work, item: Any, report: Report) -> Any:
+    try:
+        return work(item, report)
+    except Exception as error:
+        return _failure(error)
+
+
+def _failure(error: Exception) -> Failure:
+    """What may be said of an error: a CleanError's own words; of any other its type and where it was raised."""
+    if isinstance(error, CleanError):
+        return Failure(str(error))
+    if isinstance(error, MemoryError):
+        return Failure("out of memory")
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "dslab" in Path(frame.filename).parts]
+    where = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
+    why = f" ({explain(error)})" if isinstance(error, OSError) else ""
+    return Failure(f"{type(error).__name__}{why}{where}", known=False)
