@@ -21,7 +21,10 @@ from dslab.privacy.tables import Tables
 NEGATIVE = frozenset(("order", "goods", "device", "time", "money", "version", "qq"))
 WEAK = frozenset(("number", "ipish"))
 _WINDOW = 48
-_TOKEN = re.compile("[A-Za-z\u00c0-\u024f]+|[\u4e00-\u9fff\u3040-\u30ff\uac00-\ud7af]+|[0-9]+")
+_TOKEN = re.compile("[A-Za-z\u00c0-\u024f]+|[\u4e00-\u9fff\u3040-\u30ff\uac00-\ud7af]+|[0-9]+(?:[.:/-][0-9]+)*")
+# A sentence ends between a label and what follows; a full stop behind an abbreviation does not end one.
+_STOP = re.compile("[。！？!?;；]|[.](?![0-9A-Za-z_])|[.]$")
+_ABBREVIATIONS = frozenset(("no", "nr", "num", "tel", "ph", "mob", "tél", "t", "m", "f", "fax", "cell", "nos", "telef"))
 _CAMEL = re.compile("(?<=[a-z0-9])(?=[A-Z])")
 _LONGEST = max(map(len, [*CHINESE, *CHINESE_FILLERS]))
 
@@ -122,8 +125,11 @@ class Context:
             half = _HALF_WORD.match(window)
             window = window[half.end() :] if half else window
         last_break = window.rfind("\n")
-        labels, bound, size = [], True, len(window)
+        labels, bound, size, before = [], True, len(window), len(window)
         for unit in reversed(units(window)):
+            if bound and unit.word.lower() not in _ABBREVIATIONS and _STOP.search(window, unit.end, before):
+                bound = False
+            before = unit.start
             if unit.kind:
                 where = "above" if unit.start < last_break else "left"
                 labels.append(Label(unit.kind, unit.word, size - unit.end, bound, where))
@@ -131,15 +137,17 @@ class Context:
                 bound = False
         return labels
 
+    def nearest(self, start: int, kinds: tuple[str, ...]) -> Label | None:
+        """The nearest label of these families to the left, in the line itself; a bound one before any other."""
+        return next((label for label in self.left(start) if label.kind in kinds and label.where == "left"), None)
+
     def right(self, end: int) -> Label | None:
-        """The label right behind a position, in the same line."""
-        window = self.text[end : end + 20].split("\n", 1)[0]
-        for unit in units(window):
-            if unit.kind and unit.kind not in WEAK:
-                return Label(unit.kind, unit.word, unit.start, True, "right")
-            if unit.kind is None:
-                return None
-        return None
+        """The label right behind a position: in brackets, after a dash, or before the end of the sentence."""
+        match = _BEHIND.match(self.text, end)
+        unit = next((unit for unit in units(match["a"] or match["b"]) if unit.kind), None) if match else None
+        if unit is None or unit.kind in WEAK:
+            return None
+        return Label(unit.kind or "", unit.word, unit.start, True, "right")
 
     def column(self, start: int) -> Label | None:
         """The label in the header of the table column that holds a position, if it stands in a table."""
@@ -161,4 +169,8 @@ class Context:
         return self.column(start) or nearest or self.right(end)
 
 
+_BEHIND = re.compile(
+    r"\s?[(（\[\-/]\s?(?P<a>[A-Za-z]{1,12}|[\u4e00-\u9fff]{1,6})"
+    r"|\s(?:is (?:my|the|our|his|her) )?(?P<b>[A-Za-z]{2,10})(?=\s*(?:[,.;)\n]|\Z))"
+)
 _HALF_WORD = re.compile(r"[0-9A-Za-z]+")

@@ -1,4 +1,4 @@
-"""One spelling for what looks the same: full-width digits, invisible characters, percent codes.
+r"""One spelling for what looks the same: full-width digits, invisible characters, percent codes, escapes.
 
 `１３８００１３８０００`, `138<zero-width joiner>00138000` and `%2B8613800138000` are one mobile number to a reader, and three
 strings to a pattern. `fold` writes them in plain ASCII and remembers where each character came from, so that what is
@@ -8,6 +8,7 @@ found in the folded text can be cut out of the original.
     dashes and spaces   U+2010..2015, U+2212, U+FF0D -> "-";  no-break, thin and ideographic spaces -> " "
     invisible           zero-width space and joiners, word joiner, BOM, soft hyphen, direction marks -> nothing
     percent codes       %40 -> "@", %E5%BC%A0 -> one Chinese character   (RFC 3986, UTF-8); other codes stay
+    escapes             \n \r \t -> line break, blank;  \uXXXX -> the character   (text that is JSON or source code)
 
 Full-width brackets, commas and colons stay: Chinese prose is full of them, and patterns name them where they matter. A
 full-width colon between two full-width characters folds, because that is an address (２００１：ｄｂ８：：１).
@@ -28,6 +29,7 @@ _WIDE_COLON = re.compile(
     "(?<=[\uff10-\uff5a])\uff1a+(?=[\uff10-\uff5a])|(?<![\\w\uff09])\uff1a\uff1a(?=[\uff10-\uff5a])"
 )
 _PERCENT = re.compile("(?:%[0-9A-Fa-f]{2})+")
+_ESCAPE = re.compile(r"\\(?:u[0-9A-Fa-f]{4}|[nrt])")
 _INVISIBLE_ONE = re.compile(f"[{_INVISIBLE}]")
 _SPACE_ONE = re.compile(f"[{_SPACES}]")
 
@@ -69,7 +71,7 @@ def fold(text: str) -> Folded:
     >>> folded.text, folded.original(0, 8)
     ('a@qq.com', (0, 10))
     """
-    moved = "%" in text and _PERCENT.search(text) is not None
+    moved = ("%" in text and _PERCENT.search(text) is not None) or ("\\" in text and _ESCAPE.search(text) is not None)
     if not text.isascii() and _FOLDABLE.search(text):
         text = _WIDE_COLON.sub(lambda m: ":" * len(m[0]), text)
         text = _FOLDABLE.sub(_same_length, text)
@@ -86,7 +88,7 @@ def _same_length(match: re.Match[str]) -> str:
     return " " if _SPACE_ONE.match(char) else "-"
 
 
-_SHORTENED = re.compile(f"[{_INVISIBLE}]+|{_PERCENT.pattern}")
+_SHORTENED = re.compile(f"[{_INVISIBLE}]+|{_PERCENT.pattern}|{_ESCAPE.pattern}")
 
 
 def _shorten(text: str) -> Folded:
@@ -95,7 +97,7 @@ def _shorten(text: str) -> Folded:
     cuts, starts, widths = [0], [0], [0]
     length = at = 0
     for match in _SHORTENED.finditer(text):
-        pieces = [("", match.end() - match.start())] if text[match.start()] != "%" else _decode(match[0])
+        pieces = _decoded(match[0])
         if pieces is None:
             continue
         parts.append(text[at : match.start()])
@@ -116,6 +118,20 @@ def _shorten(text: str) -> Folded:
     return Folded("".join(parts), tuple(cuts), tuple(starts), tuple(widths))
 
 
+def _decoded(found: str) -> list[tuple[str, int]] | None:
+    """(character, width) of what stands for other characters; None if it stays."""
+    if found[0] == "%":
+        return _decode(found)
+    if found[0] != "\\":
+        return [("", len(found))]
+    char = chr(int(found[2:], 16)) if found[1] == "u" else _BLANKS[found[1]]
+    folded = _FOLDABLE.sub(_same_length, char)
+    return [("" if _INVISIBLE_ONE.match(folded) else folded, len(found))]
+
+
+_BLANKS = {"n": "\n", "r": "\r", "t": "\t"}
+
+
 def _decode(codes: str) -> list[tuple[str, int]] | None:
     """(character, width) of each character that a run of percent codes stands for; None if the bytes are not text."""
     try:
@@ -124,4 +140,4 @@ def _decode(codes: str) -> list[tuple[str, int]] | None:
         return None
     if not decoded.isprintable():
         return None
-    return [(char, 3 * len(char.encode())) for char in decoded]
+    return [(_FOLDABLE.sub(_same_length, char), 3 * len(char.encode())) for char in decoded]

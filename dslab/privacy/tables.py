@@ -13,7 +13,8 @@ _CELL = {
     delimiter: re.compile(rf'\s*"(?:[^"\n]|"")*"\s*(?={re.escape(delimiter)}|$)|[^{re.escape(delimiter)}\n]*')
     for delimiter in ",;\t|"
 }
-_BOX = str.maketrans("│┃｜，", "|||,")
+_BOX = str.maketrans("│┃║｜，；", "||||,;")
+_RULE = re.compile(r"[\s|+:=\-_─━═┄┼╋╬├┤┝┥┠┨╠╣┌┐└┘┬┴┏┓┗┛┳┻╔╗╚╝╦╩╪╫╞╡]+")
 _LONGEST_LINE = 2000
 
 
@@ -49,11 +50,19 @@ class Tables:
         return None
 
     def _first_line(self, number: int, delimiter: str) -> int:
-        """The first line of the run of lines with as many delimiters as this one; each line is walked over once."""
-        width, path = self._width(number, delimiter), []
-        while number > 0 and (number, delimiter) not in self._known and self._width(number - 1, delimiter) == width:
+        """The first line of the run of lines with as many delimiters as this one; each line is walked over once.
+
+        Rules (|---|---|, +---+, ├──┼──┤) belong to the table and are no rows.
+        """
+        width, path, above = self._width(number, delimiter), [], number - 1
+        while above >= 0 and (number, delimiter) not in self._known:
+            if _RULE.fullmatch(self.line(above)):
+                above -= 1
+                continue
+            if self._width(above, delimiter) != width:
+                break
             path.append(number)
-            number -= 1
+            number, above = above, above - 1
         first = self._known.get((number, delimiter), number)
         for passed in (number, *path):
             self._known[passed, delimiter] = first

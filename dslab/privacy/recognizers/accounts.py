@@ -1,4 +1,9 @@
-"""Codes of letters and digits with a check: IBAN and the Chinese unified social credit code."""
+"""Codes of letters and digits with a check: IBAN and the Chinese unified social credit code.
+
+Both hold a long stretch of digits, so they are looked for around the runs. Where a code is broken into pieces, by a
+scanner or by a careful hand, one code in 97 (or 31) passes by chance: the pieces must then be the usual ones, or a label
+must say what it is.
+"""
 
 from __future__ import annotations
 
@@ -7,45 +12,121 @@ from collections.abc import Iterator
 
 from dslab.privacy import checksums
 from dslab.privacy.recognizers.base import Document
+from dslab.privacy.recognizers.runs import Groups
 from dslab.privacy.spans import Span
 
-# Both are looked for at their digits: a class of digits first, so that `re` skips text at full speed.
-_IBAN_START = re.compile(r"[0-9](?<=[A-Za-z][A-Za-z][0-9])[0-9][ \-]?[0-9A-Za-z]{2}")
-_IBAN_BODY = re.compile(r"(?:(?: |-|\r?\n)?[0-9A-Za-z]){11,30}")
-_USCC_START = re.compile(r"[0-9](?<![0-9A-Za-z]{2}[0-9])(?=(?:[ \-]?[0-9]){6}(?:[ \-]?[0-9A-Za-z]){10})")
-_USCC = re.compile(r"[1-9ANY][1-9ANY][0-9]{6}[0-9A-HJ-NPQRTUWXY]{10}")
-_USCC_LABEL = frozenset(("uscc",))
-_NOT = frozenset(("order", "goods", "device", "time", "version"))
+_PIECE_GAP = r"(?:[ \-]|  {1,2}|[ \-]?\r?\n[ \t]{0,8})?"
+_IBAN_START = re.compile(r"(?<![0-9A-Za-z])[A-Za-z]{2} ?[0-9]{2}")
+_IBAN = re.compile(rf"[A-Za-z]{{2}}(?:{_PIECE_GAP}[0-9A-Za-z]){{13,32}}")
+_USCC = re.compile(rf"[0-9A-Za-z](?:{_PIECE_GAP}[0-9A-Za-z]){{17}}(?![0-9A-Za-z])")
+_USCC_SIGNS = re.compile(r"[1-9ANY][1-9ANY][0-9]{6}[0-9A-HJ-NPQRTUWXY]{10}")
+_PIECES = re.compile("[0-9A-Za-z]+")
+_USUAL_PIECES = frozenset(
+    (
+        (18,),
+        (8, 9, 1),
+        (2, 6, 9, 1),
+        (4, 4, 4, 4, 2),
+        (6, 6, 6),
+        (2, 6, 10),
+        (8, 10),
+        (3, 3, 3, 3, 3, 3),
+        (2, 4, 4, 4, 4),
+        (9, 9),
+    )
+)
+_COMPANIES = ("91", "92", "93", "12", "51", "52", "53", "11", "13", "54", "31", "71", "81", "19", "59", "55")
+_LABELS = frozenset(("uscc",))
+_NOT = frozenset(("order", "goods", "device", "time", "version", "key", "card"))
 
 
 def find(document: Document) -> Iterator[Span]:
     """IBAN and USCC."""
-    if "IBAN" in document.types:
-        yield from _ibans(document.text)
-    if "USCC" in document.types:
-        yield from _usccs(document)
+    ibans, usccs = "IBAN" in document.types, "USCC" in document.types
+    taken = 0
+    for groups in document.spots.runs:
+        if groups[-1][1] < taken:
+            continue
+        if ibans:
+            for span in _ibans(document, groups, taken):
+                taken = span.end
+                yield span
+        if usccs:
+            for span in _usccs(document, groups, taken):
+                taken = span.end
+                yield span
+
+
+def _ibans(document: Document, groups: Groups, taken: int) -> Iterator[Span]:
+    """IBANs whose digits lie in a run: the country stands up to 24 signs before, with what the run does not hold."""
+    text = document.text
+    begin, stop = max(taken, groups[0][0] - 24), groups[-1][1]
+    for match in _IBAN_START.finditer(text, begin, min(len(text), stop)):
+        start = match.start()
+        if start < taken:
+            continue
+        length = checksums.IBAN_LENGTHS.get(text[start : start + 2].upper())
+        body = _IBAN.match(text, start)
+        end = _advance(text, start, length, body.end()) if length and body else None
+        if end is None or _is_alnum(text[end : end + 1]):
+            continue
+        value = text[start:end]
+        if not checksums.iban("".join(_PIECES.findall(value)).upper()):
+            continue
+        pieces = [len(piece) for piece in _PIECES.findall(value)]
+        called = len(pieces) == 1 or set(pieces[:-1]) == {4} or set(pieces[1:-1]) == {4}
+        if not called and not document.is_called(start, end, frozenset(("iban", "card")), 40):
+            continue
+        taken = end
+        yield Span(start, end, "IBAN", 1.0, "iban:pattern+length+checksum")
+
+
+def _usccs(document: Document, groups: Groups, taken: int) -> Iterator[Span]:
+    """USCCs that start at a group of a run, or one letter before it (A, N, Y)."""
+    text = document.text
+    for first, _ in groups:
+        if first < taken or text[first] == "0":
+            continue
+        start = first
+        if first and _is_alnum(text[first - 1]):
+            start = first - 1
+            if text[start] not in "ANYany" or (start and _is_alnum(text[start - 1])):
+                continue
+        match = _USCC.match(text, start)
+        if not match:
+            continue
+        span = _uscc(document, start, match.end())
+        if span:
+            taken = span.end
+            yield span
+
+
+def _uscc(document: Document, start: int, end: int) -> Span | None:
+    text = document.text
+    pieces = _PIECES.findall(text[start:end])
+    code = "".join(pieces).upper()
+    if not _USCC_SIGNS.fullmatch(code) or not checksums.uscc(code):
+        return None
+    if code[2:4] not in checksums.PROVINCES and code[2:4] != "10":
+        return None
+    called = document.is_called(start, end, _LABELS, 40)
+    if not called:
+        usual = tuple(map(len, pieces)) in _USUAL_PIECES
+        # All digits, or in pieces: one number in 31 passes the check, so the rest must fit a company's.
+        if not usual or (code.isdigit() and (len(pieces) > 1 or code[:2] not in _COMPANIES)):
+            return None
+        if text[start - 1 : start] in ("-", "_", ".", "/") and start > 1 and _is_alnum(text[start - 2]):
+            return None
+        if document.is_denied(start, end, _NOT) and (code.isdigit() or len(pieces) > 1):
+            return None
+        if document.policy == "precision" and (code.isdigit() or len(pieces) > 1):
+            return None
+    evidence = "pattern+region+checksum" + ("+context" if called else "")
+    return Span(start, end, "USCC", 0.96, f"uscc:{evidence}")
 
 
 def _is_alnum(char: str) -> bool:
     return char.isascii() and char.isalnum()
-
-
-def _ibans(text: str) -> Iterator[Span]:
-    taken = 0
-    for match in _IBAN_START.finditer(text):
-        start = match.start() - 2
-        if start < taken or start and _is_alnum(text[start - 1]):
-            continue
-        length = checksums.IBAN_LENGTHS.get(text[start : start + 2].upper())
-        body = _IBAN_BODY.match(text, start + 4)
-        if not length or not body:
-            continue
-        end = _advance(text, start, length, body.end())
-        if end is None or _is_alnum(text[end : end + 1]):
-            continue
-        if checksums.iban("".join(c for c in text[start:end] if c.isalnum()).upper()):
-            taken = end
-            yield Span(start, end, "IBAN", 1.0, "iban:pattern+length+checksum")
 
 
 def _advance(text: str, start: int, length: int, limit: int) -> int | None:
@@ -56,44 +137,3 @@ def _advance(text: str, start: int, length: int, limit: int) -> int | None:
         if seen == length:
             return position + 1
     return None
-
-
-def _usccs(document: Document) -> Iterator[Span]:
-    text, taken = document.text, 0
-    for match in _USCC_START.finditer(text):
-        # The first sign may be a letter (A, N, Y), before the digits.
-        for start in (match.start() - 1, match.start()):
-            span = _uscc_at(document, start) if start >= taken else None
-            if span:
-                taken = span.end
-                yield span
-                break
-
-
-def _uscc_at(document: Document, start: int) -> Span | None:
-    text = document.text
-    if not _is_alnum(text[start : start + 1]) or start and _is_alnum(text[start - 1]):
-        return None
-    end = _advance(text, start, 18, min(len(text), start + 40))
-    if end is None or _is_alnum(text[end : end + 1]):
-        return None
-    value = text[start:end]
-    joints = set(re.findall(r"[^0-9A-Za-z]+", value))
-    code = "".join(c for c in value if c.isalnum()).upper()
-    if joints - {" ", "-"} or not _USCC.fullmatch(code) or not checksums.uscc(code):
-        return None
-    if code[2:4] not in checksums.PROVINCES and code[2:4] != "10":
-        return None
-    called = document.is_called(start, end, _USCC_LABEL)
-    if not called:
-        # All digits, or in pieces: one long number in 31 passes the check, so the first signs must be a company's.
-        if (code.isdigit() and code[:2] not in ("91", "92", "93", "12", "51", "52", "53", "11", "13")) or (
-            len(joints) > 0 and code.isdigit()
-        ):
-            return None
-        if document.is_denied(start, end, _NOT) and code.isdigit():
-            return None
-        if text[start - 1 : start] in ("-", "_", ".") and start and joints:
-            return None
-    evidence = "pattern+region+checksum" + ("+context" if called else "")
-    return Span(start, end, "USCC", 0.96, f"uscc:{evidence}")

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from dslab.privacy.context import NEGATIVE, Context, Label
+from dslab.privacy.recognizers.runs import Spots, spots
 from dslab.privacy.spans import Span
 
 
-@dataclass
+@dataclass(eq=False)
 class Document:
     """A folded text, the types wanted, and the labels around its values (read only when asked for)."""
 
@@ -27,6 +28,16 @@ class Document:
     @cached_property
     def context(self) -> Context:
         return Context(self.text)
+
+    @cached_property
+    def spots(self) -> Spots:
+        """The runs of digits, and the digits glued to letters; read once for all recognizers."""
+        return spots(self.text)
+
+    @cached_property
+    def lower(self) -> str:
+        """The text in lower case, for words only: its positions may differ from the text's."""
+        return self.text.lower()
 
     def label(self, start: int, end: int) -> Label | None:
         """The label that names the value text[start:end]; asked several times for the same value."""
@@ -42,7 +53,7 @@ class Document:
     def is_denied(self, start: int, end: int, kinds: frozenset[str] = NEGATIVE) -> bool:
         """Does a bound label say that the value is something else: an order, a part, a device, a time?"""
         label = self.label(start, end)
-        return label is not None and label.bound and label.kind in kinds
+        return label is not None and label.bound and label.kind in kinds and label.where != "right"
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ _RANGES: tuple[tuple[str, str, tuple[int, ...], bool], ...] = (
     ("2131", "2131", (15,), True),
 )
 _LABELS = frozenset(("card",))
-_DENIED = NEGATIVE | {"key", "phone", "ssn"}
+_DENIED = NEGATIVE | {"key", "phone", "ssn", "uscc", "ip", "passport"}
 
 
 def issuer(digits: str) -> str | None:
@@ -71,10 +71,8 @@ def read(document: Document, chunk: Chunk) -> Span | None:
     if "CARD" not in document.types or not 12 <= len(chunk.digits) <= 19:
         return None
     digits, text = chunk.digits, document.text
-    if len(set(digits)) == 1 or not checksums.luhn(digits):
-        return None
     kind = issuer(digits)
-    if kind is None or not chunk.is_whole or not chunk.is_uniform and not chunk.has_break:
+    if kind is None or len(set(digits)) == 1 or not checksums.luhn(digits) or not chunk.is_whole:
         return None
     if _touches(text, chunk.start, chunk.end):
         return None
@@ -95,18 +93,18 @@ def _is_card_shape(shape: tuple[int, ...]) -> bool:
     """Written as cards are: in one piece, digit by digit, in fours, or 4-6-5, 4-6-4, 6-10, 6-13, 8-8."""
     if len(shape) == 1 or max(shape) == 1 or shape in ((4, 6, 5), (4, 6, 4), (6, 10), (6, 13), (6, 12), (8, 8)):
         return True
-    return (
-        all(size == 4 for size in shape[:-1]) and 1 <= shape[-1] <= 4 or shape[:1] == (6,) and set(shape[1:-1]) == {4}
+    return (all(size == 4 for size in shape[:-1]) and 1 <= shape[-1] <= 4) or (
+        shape[:1] == (6,) and set(shape[1:-1]) == {4}
     )
 
 
 def _touches(text: str, start: int, end: int) -> bool:
     """Letters or digits on either side, or a dash to a code."""
     left, right = text[max(0, start - 1) : start], text[end : end + 1]
-    if left.isascii() and left.isalnum() or right.isascii() and right.isalnum():
+    if (left.isascii() and left.isalnum()) or (right.isascii() and right.isalnum()):
         return True
     if left in ("-", "_", ".") and left and start > 1 and text[start - 2].isascii() and text[start - 2].isalnum():
-        return left != "_" and left != "-" or text[start - 2].isdigit() or text[start - 2].isupper()
+        return (left != "_" and left != "-") or text[start - 2].isdigit() or text[start - 2].isupper()
     return (
         right in ("-", "_") and right != "" and text[end + 1 : end + 2].isascii() and text[end + 1 : end + 2].isdigit()
     )

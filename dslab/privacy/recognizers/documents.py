@@ -73,7 +73,7 @@ def _passports(document: Document) -> Iterator[Span]:
         if not chinese and not _GENERAL_PASSPORT.fullmatch(compact):
             continue
         label = document.label(start, end)
-        if label is None or label.kind not in _PASS or label.kind == "cn_id" and not chinese:
+        if label is None or label.kind not in _PASS or (label.kind == "cn_id" and not chinese):
             continue
         if label.bound or label.gap <= (24 if chinese else 16):
             yield Span(start, end, "PASSPORT", 0.75 if chinese else 0.7, "passport:pattern+context")
@@ -99,15 +99,11 @@ def _digit_words(text: str) -> Iterator[tuple[int, int]]:
             and not text[back - 3 : back - 2].isalnum()
         ):
             back -= 2  # "E 12345678"
-        if back < taken or end < len(text) and text[end].isascii() and text[end].isalnum():
+        if back < taken or (end < len(text) and text[end].isascii() and text[end].isalnum()):
             continue
         before = text[max(0, back - 2) : back]
-        if (
-            before[-1:].isascii()
-            and before[-1:].isalnum()
-            or before[-1:] in ("-", "_", ".", "/")
-            and before[:1].isascii()
-            and before[:1].isalnum()
+        if (before[-1:].isascii() and before[-1:].isalnum()) or (
+            before[-1:] in ("-", "_", ".", "/") and before[:1].isascii() and before[:1].isalnum()
         ):
             continue
         after = text[end : end + 2]

@@ -81,6 +81,6 @@ def is_password(value: str) -> bool:
         any(c.isdigit() for c in value),
         any(not c.isalnum() for c in value),
     )
-    if not (kinds[2] or kinds[3]) or sum(kinds) < 2 or not (kinds[0] or kinds[1]):
+    if not (kinds[0] or kinds[1]) or len(set(value)) < 5:
         return False
-    return len(set(value)) >= 5 and (kinds[2] or sum(not c.isalnum() for c in value) >= 1)
+    return kinds[2] or any(char in "!@#$%^&*?~+=" for char in value)

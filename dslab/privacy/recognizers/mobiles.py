@@ -17,8 +17,9 @@ from dslab.privacy.spans import Span
 ASSIGNED = re.compile(r"1(?:[38][0-9]|4[579]|5[0-35-9]|6[2567]|7[0-35-8]|9[0-35-9])[0-9]{8}|1740[0-5][0-9]{6}")
 _COUNTRY = re.compile(r"(?:0086|86)(?=1[3-9])")
 _PLUS_LEFT = re.compile(r"[(（]?\+ ?\Z")
+_FOREIGN_BEFORE = re.compile(r"\+ ?[0-9]{1,3}[ \-.)]{0,2}\Z")
 _CODE_BEFORE = re.compile(r"(?:\+|[(（]\+?|)(?:0086|86)[)）]?[ \-.]{0,3}\Z")
-_SHAPES = frozenset(((11,), (3, 4, 4), (3, 8), (3, 3, 5), (7, 4), (4, 4, 3), (3, 5, 3), (4, 3, 4), (5, 6)))
+_SHAPES = frozenset(((11,), (3, 4, 4), (3, 8), (3, 3, 5), (7, 4), (4, 4, 3), (3, 5, 3), (4, 3, 4)))
 _SUM_LEFT = re.compile(r"[0-9)] ?[=×*^÷] ?\Z|[0-9)] [/+\-] \Z")
 _SUM_RIGHT = re.compile(r" ?[×*^÷] ?[0-9]| [/+\-] [0-9]{1,4}(?![0-9])| ?= ?[0-9]")
 _GLUED_LEFT = re.compile(
@@ -43,7 +44,7 @@ def read(document: Document, chunk: Chunk) -> Span | None:
             return None
     if not ASSIGNED.fullmatch(digits):
         return None
-    if not (shape in _SHAPES or max(shape) == 1) or any("." == j for j in joints) and shape != (3, 4, 4):
+    if not (shape in _SHAPES or max(shape) == 1) or (any(j == "." for j in joints) and shape != (3, 4, 4)):
         return None
     before = chunk.before
     if code:
@@ -54,6 +55,8 @@ def read(document: Document, chunk: Chunk) -> Span | None:
         if prefix:
             start, before = prefix.start(), None
             code = prefix
+        elif _FOREIGN_BEFORE.search(text, max(0, start - 8), start):
+            return None
     if text[start : start + 1] in ("(", "（") and not re.search("[)）]", text[start : chunk.end]):
         start += 1
     if before in (".", "-") or chunk.after == "." or not _side_by_side(chunk, shape, joints, bool(code)):
@@ -63,7 +66,7 @@ def read(document: Document, chunk: Chunk) -> Span | None:
     if document.is_denied(start, chunk.end, _DENIED) and not (code and text[start] in "+("):
         return None
     called = None
-    if chunk.has_break or chunk.is_spelled or document.policy == "precision" and not code:
+    if chunk.has_break or chunk.is_spelled or (document.policy == "precision" and not code):
         called = document.is_called(start, chunk.end, frozenset(("phone", "number")))
         if not called and (chunk.has_break or document.policy == "precision"):
             return None

@@ -2,7 +2,7 @@
 
 Four numbers with dots are an address, a version, an object identifier or a section of a contract; the shape cannot say
 which. What stands around it can: `Chrome/114.0.5735.90`, `v1.2.3.4`, `foo-1.2.3.4.tar.gz` and `section 4.2.1.3` are no
-addresses; four small numbers need a word or a port that makes them one. IPv6 is checked with `ipaddress`, after which
+addresses, and four small numbers need a word or a port that makes them one. IPv6 is checked with `ipaddress`, after which
 slices (`a[1::2]`), scopes (`std::vector`), MACs and clocks remain to be told apart.
 """
 
@@ -15,163 +15,174 @@ from collections.abc import Iterator
 from dslab.privacy.recognizers.base import Document
 from dslab.privacy.spans import Span
 
-_V4 = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?![0-9])")
+_V4 = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}")
 _V6 = re.compile(r":[0-9A-Fa-f]{0,4}:")
-_V6_SIGNS = "0123456789abcdefABCDEF:."
-_JOINED_LEFT = re.compile(
-    r"(?:[0-9A-Za-z]|[0-9]\.|[A-Za-z]\.|[A-Za-z0-9)]-|(?<![0-9])\.|[=~<>^]=|[A-Za-z]@|§ ?|[A-Za-z0-9]_)\Z"
+_V6_LEFT = re.compile(r"[0-9A-Fa-f:.]*\Z")
+_V6_RUN = re.compile(r"[0-9A-Fa-f:.]+")
+_ZONE = re.compile(r"%[0-9A-Za-z]{1,15}")
+# What a version, an identifier or a longer number has on its left.
+_JOINED = re.compile(
+    r"(?:[0-9A-Za-z]|[0-9A-Za-z]\.|[A-Za-z0-9)]-|(?<![0-9])\.|[=~<>^!]=|[~^]|[A-Za-z]@|§ ?|[A-Za-z0-9]_)\Z"
 )
-_NAMED_LEFT = re.compile(
-    r"(?:ip|host|addr|address|server|src|dst|peer|node)[-_]?(?:v4|addr|ess|ip)?[-_.@]\Z|[0-9]{1,3}(?:\.[0-9]{1,3}){3}-\Z",
+_IP_WORD = r"(?:ip|ipv[46]|host|addr|address|server|src|dst|peer|node|gateway|dns|endpoint|inet6?)"
+_NAMED = re.compile(rf"(?<![a-z]){_IP_WORD}[-_.@ ]?\Z|[0-9]{{1,3}}(?:\.[0-9]{{1,3}}){{3}}-\Z", re.IGNORECASE)
+_PRODUCT = re.compile(r"[A-Za-z][A-Za-z0-9+._\-]*/\Z")
+_URL = re.compile(r"(?:[a-z]+:)?//(?:[^\s/@]{1,64}@)?\Z")
+_LOGIN = re.compile(r"(?:ssh|scp|sftp|rsync|mosh|root|admin|ubuntu|deploy|git|user|[a-z_][a-z0-9_\-.]{0,31})@\Z")
+_FILE = re.compile(
+    r"\.(?:tar|t?gz|zip|whl|jar|exe|deb|rpm|dmg|msi|apk|so|dll|pkg|x\b|\*|[A-Za-z]{2,4}[0-9]?\b)|-(?:[A-Za-z]|[0-9])|_[A-Za-z0-9]|\+[0-9A-Za-z]|\.[0-9]"
+)
+_RANGE = re.compile(r"-[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}|-[0-9]{1,3}(?![0-9.\-])")
+# A port, a prefix length, or what an access log writes next.
+_PORT = re.compile(
+    r":[0-9]{1,5}(?![0-9])|/[0-9]{1,2}(?![0-9./])|\.in-addr| - |(?: \"?|,\"?)(?:GET|POST|PUT|HEAD)\b| \[[0-9]"
+)
+_NOT_AFTER = re.compile(
+    r"\s{0,2}(?:or (?:later|newer|higher|above|earlier|older)|and (?:later|above|newer)|(?:版|及以上|以上|或更高|之前的版本|节|章|条)|\((?:[0-9a-f]{7,40}|build|release|amd64|x64|x86)|released|release|build|update|patch|firmware|已发布|发布)",
     re.IGNORECASE,
 )
-_PRODUCT_LEFT = re.compile(r"[A-Za-z][A-Za-z0-9+._\-]*/\Z")
-_URL_LEFT = re.compile(r"(?:[a-z]+:)?//(?:[^\s/@]{1,64}@)?\Z")
-_LOGIN_LEFT = re.compile(r"[A-Za-z0-9._\-]+@\Z")
-_FILE_RIGHT = re.compile(
-    r"(?:\.(?:tar|t?gz|zip|whl|jar|exe|deb|rpm|dmg|msi|apk|so|dll|pkg|[a-z]{2,4}[0-9]?\b)|-(?:[a-z]|[0-9]+[.\-])|_[a-z]|\+[0-9a-z])",
-    re.IGNORECASE,
-)
-_PORT_RIGHT = re.compile(r":[0-9]{1,5}(?![0-9])|/[0-9]{1,2}(?![0-9./])|\.in-addr")
-_SECTION_RIGHT = re.compile(r"[ \t]{1,3}[A-Za-z一-鿿]|\.?[ \t]*[节章条款版]|\.?\s*$")
+_HEADING = re.compile(r"[ \t]{1,3}[A-Za-z一-鿿《(（]|[ \t]*[\n,|\t]|[ \t]*\Z|[、，。；]")
 _IP = frozenset(("ip",))
 _NOT_IP = frozenset(("version", "goods", "time", "money"))
+_PRIVATE = ((10,), (127,), (192, 168), (169, 254), (172,))
+_FAMOUS = frozenset(("8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9", "0.0.0.0"))
 
 
 def find(document: Document) -> Iterator[Span]:
     """IP."""
     if "IP" not in document.types:
         return
-    for match in _V4.finditer(document.text):
-        if _is_v4(document, match.start(), match.end()):
-            yield Span(match.start(), match.end(), "IP", 0.9, "ip:pattern+context")
-    taken = 0
-    for match in _V6.finditer(document.text):
+    text, taken = document.text, 0
+    for match in _V6.finditer(text):
         if match.start() >= taken:
             span, taken = _v6(document, match.start())
             if span:
+                taken = max(taken, span.end)
                 yield span
+    for groups in document.spots.runs:
+        if len(groups) < 4:
+            continue
+        for match in _V4.finditer(text, groups[0][0], groups[-1][1]):
+            if _is_v4(document, match.start(), match.end()):
+                yield Span(match.start(), match.end(), "IP", 0.9, "ip:pattern+context")
 
 
 def _is_v4(document: Document, start: int, end: int) -> bool:
     text = document.text
     octets = [int(part) for part in text[start:end].split(".")]
-    if max(octets) > 255:
+    if max(octets) > 255 or (text[start - 1 : start] in ("%", ".") and start) or text[end : end + 1].isdigit():
         return False
-    right = text[end : end + 12]
-    if right[:1].isascii() and right[:1].isalpha() or right[:1] == "_" and right[1:2].isalnum():
-        return False
-    if right[:1] == "." and right[1:2].isascii() and right[1:2].isalnum() and not right[1:].startswith("in-addr"):
-        if right[1].isdigit() or _FILE_RIGHT.match(right):
-            return False
-    if (
-        right[:1] == "-"
-        and _FILE_RIGHT.match(right)
-        and not re.match(r"-[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]", text[end : end + 20])
+    right = text[end : end + 20]
+    if (right[:1].isascii() and right[:1].isalpha()) or (
+        _FILE.match(right) and not _RANGE.match(right) and not _PORT.match(right)
     ):
-        return False
-    if right[:1] == "+" and right[1:2].isalnum():
         return False
     left = text[max(0, start - 40) : start]
-    if left[-1:] in ("%",):
-        return False
-    named = _NAMED_LEFT.search(left) or _URL_LEFT.search(left)
-    if not named and _JOINED_LEFT.search(left):
-        if not (_LOGIN_LEFT.search(left) and max(octets) > 40):
-            return False
-    if not named and left[-1:] == "/" and _PRODUCT_LEFT.search(left):
-        # Java writes host/address; a product starts with a capital or is no address by its numbers.
-        if left.rstrip("/")[-1:].isupper() or not (_PORT_RIGHT.match(right) or octets[0] in (10, 127, 172, 192)):
-            return False
-        if re.search(r"(?<![a-z0-9])[A-Z][A-Za-z]*/\Z", left):
-            return False
-    if named:
+    if _NAMED.search(left) or _URL.search(left):
         return True
-    label = document.label(start, end)
+    if _JOINED.search(left) and not (_LOGIN.search(left) and max(octets) > 40):
+        return False
+    if left.endswith("/") and _PRODUCT.search(left):
+        # Java writes host/address; a product starts with a capital, or has no port and no private address.
+        name = _PRODUCT.search(left)
+        if (name and name[0][0].isupper()) or not (_PORT.match(right) or _is_private(octets)):
+            return False
+    if _NOT_AFTER.match(right):
+        return False
+    label = document.context.nearest(start, ("ip", "ipish", *_NOT_IP))
     if label and label.bound and label.kind in _NOT_IP:
         return False
-    called = label is not None and label.kind == "ip" and (label.bound or label.gap <= 24)
-    if called or _PORT_RIGHT.match(right):
+    if _PORT.match(right) or (label and label.kind == "ip" and (label.bound or label.gap <= 24)):
         return True
+    column = document.context.column(start)
+    if column and column.kind not in ("number",):
+        return column.kind == "ip" or (column.kind not in _NOT_IP and max(octets) > 40)
     if document.policy == "precision":
         return False
-    if (
-        octets[0] in (0, 10, 127, 172, 192)
-        or max(octets) > 40
-        or octets in ([8, 8, 8, 8], [1, 1, 1, 1], [8, 8, 4, 4], [9, 9, 9, 9])
-    ):
+    if label and label.kind == "ipish" and label.bound and max(octets) > 20:
         return True
-    return False
+    if text[start:end] in _FAMOUS:
+        return True
+    # No word helps. Four small numbers are a version or a section; so are any at the start of a line before a title.
+    at_line_start = start == 0 or text[start - 1] == "\n" or left.rpartition("\n")[2].strip(" \t#*>-(（") == ""
+    if at_line_start and max(octets) <= 40 and _HEADING.match(right):
+        return False
+    if label and label.kind in _NOT_IP and label.gap <= 12:
+        return False
+    return max(octets) > 40 or (_is_private(octets) and octets[0] != 10)
+
+
+def _is_private(octets: list[int]) -> bool:
+    return any(tuple(octets[: len(head)]) == head for head in _PRIVATE)
 
 
 def _v6(document: Document, inside: int) -> tuple[Span | None, int]:
     """The address around a position, if the whole run of hexadecimal digits and colons is one; and where the run ends."""
     text = document.text
-    start = end = inside
-    while start > 0 and text[start - 1] in _V6_SIGNS and inside - start < 64:
-        start -= 1
-    while end < len(text) and text[end] in _V6_SIGNS and end - start < 128:
-        end += 1
-    run_end = end
-    if end - start >= 64:
-        return None, run_end
-    before = text[start - 1 : start]
-    if before.isascii() and (before.isalnum() or before == "_") or before == "":
-        # "addr:2001:db8::1": the word ends at the first colon.
+    left = _V6_LEFT.search(text, max(0, inside - 60), inside)
+    run = _V6_RUN.match(text, left.start() if left else inside)
+    if not run:
+        return None, inside + 1
+    begin, stop = run.span()
+    if stop - begin > 60:
+        return None, stop
+    before = text[begin - 1 : begin] if begin else ""
+    if before.isascii() and (before.isalnum() or before == "_") and before and text[begin] != ":":
+        if not _NAMED.search(text, max(0, begin - 12), begin):
+            # The run starts inside a word ("add" of "addr:" does not, "face" of "surface" does): go on after it.
+            begin = text.find(":", begin, stop)
+    elif before in ("-", "/", "@") and text[begin] != ":":
         pass
-    value = text[start:end].rstrip(".")
+    if text[begin] == ":" and text[begin : begin + 2] != "::":
+        begin += 1
+    elif text[begin : begin + 2] == "::" and before and (before.isalnum() or before in "_>)]") and before.isascii():
+        return None, stop  # std::vector
+    elif text[begin : begin + 3] == ":::":
+        begin += 1
+    value = text[begin:stop].rstrip(".")
     if value.endswith(":") and not value.endswith("::"):
         value = value[:-1]
-    value = value.rstrip(".")
-    begin = start
-    word = before.isascii() and (before.isalnum() or before == "_")
-    if word:
-        cut = value.find(":")
-        if value.startswith("::", cut):
-            return None, run_end
-        begin, value = start + cut + 1, value[cut + 1 :]
-    elif value.startswith(":") and not value.startswith("::"):
-        begin, value = start + 1, value[1:]
-    elif value.startswith("."):
-        return None, run_end
-    address = _parse(value)
-    if address is None and ":" in value:
-        head, _, tail = value.rpartition(":")
-        if tail.isdigit() and value.count(":") == 8:
-            value, address = head, _parse(head)
-        elif not address:
-            head, _, tail = value.partition(":")  # a label of hexadecimal letters: "face:2001:db8::1"
-    if address is None or not _is_address(document, value, begin):
-        return None, run_end
-    stop = begin + len(value)
-    after = text[stop : stop + 1]
-    if after.isascii() and (after.isalnum() or after == "_"):
-        return None, run_end
-    zone = re.compile(r"%[0-9A-Za-z]{1,15}").match(text, stop)
-    return Span(begin, zone.end() if zone else stop, "IP", 0.9, "ip:pattern+parse"), run_end
+    candidates = [value]
+    head, _, tail = value.rpartition(":")
+    if tail.isdigit() and head.count(":") == 7:
+        candidates.append(head)  # a port without brackets
+    head, _, tail = value.partition(":")
+    if not any(c.isdigit() for c in head) and not tail.startswith(":"):
+        candidates.append(tail)  # a word of hexadecimal letters: "face:2001:db8::1"
+    for candidate in candidates:
+        at = begin + value.find(candidate)
+        end = at + len(candidate)
+        after = text[end : end + 1]
+        if after.isascii() and (after.isalnum() or after == "_") and after:
+            continue
+        if _parses(candidate) and _is_address(document, candidate, at):
+            zone = _ZONE.match(text, end)
+            return Span(at, zone.end() if zone else end, "IP", 0.92, "ip:pattern+parse"), stop
+    return None, stop
 
 
-def _parse(value: str) -> ipaddress.IPv6Address | None:
+def _parses(value: str) -> bool:
     try:
-        return ipaddress.IPv6Address(value)
+        ipaddress.IPv6Address(value)
     except ValueError:
-        return None
+        return False
+    return True
 
 
 def _is_address(document: Document, value: str, start: int) -> bool:
+    """Is what parses as an address meant as one: no slice, no scope, no row of octets, no clock?"""
     groups = [group for group in value.split(":") if group]
-    if value == "::" or not any(c.isdigit() for c in value) and not (len(groups) > 2 and max(map(len, groups)) == 4):
+    if not groups or (not any(c.isdigit() for c in value) and not (len(groups) > 2 and max(map(len, groups)) == 4)):
         return False
-    if "::" not in value and all(len(group) == 2 for group in groups):
+    if "::" not in value and all(len(group) <= 2 for group in groups):
         return False
     if max(len(group) for group in groups) >= 3:
         return True
     text = document.text
     before, after = text[max(0, start - 3) : start], text[start + len(value) : start + len(value) + 3]
-    if before.endswith("//[") or before.endswith("[") and after.startswith("]:"):
+    if before.endswith("//[") or (before.endswith("[") and after.startswith("]:") and after[2:].isdigit()):
         return True
-    if before.endswith("[") and before[:-1][-1:].isalnum() or after.startswith("]"):
+    if (before.endswith("[") and before[:-1][-1:].isalnum()) or after.startswith("]") or before.endswith("["):
         return False
-    if value == "::1":
-        return True
-    return document.is_called(start, start + len(value), _IP, 24)
+    label = document.context.nearest(start, ("ip", "ipish"))
+    return value == "::1" or (label is not None and label.kind == "ip" and (label.bound or label.gap <= 24))

@@ -12,12 +12,11 @@ from collections.abc import Iterator
 from dslab.privacy import checksums
 from dslab.privacy.recognizers import cards, mobiles
 from dslab.privacy.recognizers.base import Document
-from dslab.privacy.recognizers.runs import Chunk, Groups, chunks, runs
+from dslab.privacy.recognizers.runs import Chunk, Groups, chunks
 from dslab.privacy.spans import Span
 
 _SSN_LABELS = frozenset(("ssn",))
 _SSN_NOT = frozenset(("phone", "card", "order", "goods", "device", "version", "time", "money", "qq", "passport"))
-_LENGTHS = range(9, 20)
 
 
 def find(document: Document) -> Iterator[Span]:
@@ -25,25 +24,25 @@ def find(document: Document) -> Iterator[Span]:
     wanted = document.types
     if not wanted & {"CN_ID", "CARD", "CN_MOBILE", "US_SSN"}:
         return
-    for groups in runs(document.text):
-        yield from _read(document, groups)
+    for groups in document.spots.runs:
+        if groups[-1][1] - groups[0][0] >= 9:
+            yield from _read(document, groups)
 
 
 def _read(document: Document, groups: Groups) -> Iterator[Span]:
-    first = 0
-    while first < len(groups):
+    taken = 0
+    for first, found in chunks(document.text, groups):
+        if groups[first][0] < taken:
+            continue
         best: Span | None = None
-        for chunk in chunks(document.text, groups, first, _LENGTHS):
-            for reader in _READERS:
-                span = reader(document, chunk)
+        for chunk in found:
+            for lengths, reader in _READERS:
+                span = reader(document, chunk) if len(chunk.digits) in lengths else None
                 if span and (best is None or (span.score, span.end) > (best.score, best.end)):
                     best = span
-        if best is None:
-            first += 1
-            continue
-        yield best
-        while first < len(groups) and groups[first][0] < best.end:
-            first += 1
+        if best:
+            taken = best.end
+            yield best
 
 
 def _cn_id(document: Document, chunk: Chunk) -> Span | None:
@@ -101,9 +100,14 @@ def _ssn(document: Document, chunk: Chunk) -> Span | None:
 
 def _touches(text: str, start: int, end: int) -> bool:
     """Is the value glued to ASCII letters, digits, or by a dash or underscore to a code?"""
-    return _CODE_LEFT.search(text, max(0, start - 3), start) is not None or _CODE_RIGHT.match(text, end) is not None
+    return _CODE_LEFT.search(text, max(0, start - 4), start) is not None or _CODE_RIGHT.match(text, end) is not None
 
 
-_CODE_LEFT = re.compile(r"(?:[0-9A-Za-z]|[0-9A-Za-z][-_.])\Z")
+_CODE_LEFT = re.compile(r"(?:(?<![Ss][Ss][Nn])(?<=[0-9A-Za-z])|[0-9A-Za-z][-_.])\Z")
 _CODE_RIGHT = re.compile(r"[0-9A-Za-z]|[-_.][0-9A-Za-z]")
-_READERS = (_cn_id, cards.read, mobiles.read, _ssn)
+_READERS = (
+    (frozenset((17, 18)), _cn_id),
+    (frozenset(range(12, 20)), cards.read),
+    (frozenset((11, 13, 15)), mobiles.read),
+    (frozenset((9,)), _ssn),
+)

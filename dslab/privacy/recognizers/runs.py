@@ -1,9 +1,11 @@
-"""Runs of digits: where numbers are looked for, and the rule that no part of a longer run is ever taken.
+"""Where numbers are looked for: one reading of the text finds every place that could hold one.
 
-A run is a stretch of digit groups with short separators: `138-0013-8000`, `6222 0212 3456 7890 123`, or a line broken in
+A *run* is a stretch of digit groups with short separators: `138-0013-8000`, `6222 0212 3456 7890 123`, or a line broken in
 the middle. Values are made of whole groups, so the 11 digits inside a 20-digit order number are never seen. A value of
-several groups may not go on on either side with the same separator and a group of the same length: that is a longer
+several groups may not go on, on either side, with the same separator and a group of the same length: that is a longer
 series, not a value.
+
+A *mixed* place is a digit with a letter behind it: keys and tokens have one, prose hardly ever.
 """
 
 from __future__ import annotations
@@ -12,11 +14,44 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# Starts with a character class, so that `re` skips to digits at full speed. Seven digits and more.
-_RUN = re.compile(r"[0-9][0-9 .()\-/\n\r+\t（）]{5,}[0-9Xx]")
+# Starts with a character class, so that `re` skips to digits at full speed. A run is seven signs and more.
+_SPOT = re.compile(r"[0-9](?:[0-9 .()\-/\n\r+\t（）]{5,}[0-9Xx]|[A-Za-z])")
 _GROUP = re.compile("[0-9]+")
-_JOINT = re.compile(r"[ .\-]|  | - |[ \-]?\r?\n[ \t]{0,8}")
-_MOST_DIGITS = 20
+_JOINT = re.compile(r"[ .\-]|  {1,2}| - |[ \-]?\r?\n[ \t]{0,8}")
+_MOST_DIGITS = 19
+_MOST_GROUPS = 8
+
+Groups = list[tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Spots:
+    """The digit groups of each run, and the positions of digits followed by a letter."""
+
+    runs: tuple[Groups, ...]
+    mixed: tuple[int, ...]
+
+
+def spots(text: str) -> Spots:
+    """Read the text once.
+
+    >>> spots("call 010-6552 9988, item 7f").mixed, len(spots("call 010-6552 9988").runs[0])
+    ((25,), 3)
+    """
+    runs: list[Groups] = []
+    mixed: list[int] = []
+    size = len(text)
+    for match in _SPOT.finditer(text):
+        start, end = match.span()
+        if end - start == 2:
+            mixed.append(start)
+            continue
+        groups = [g.span() for g in _GROUP.finditer(text, start, end)]
+        if sum(e - s for s, e in groups) >= 4:
+            runs.append(groups)
+        if end < size and text[end].isalpha() and text[end].isascii():
+            mixed.append(end - 1)
+    return Spots(tuple(runs), tuple(mixed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +73,6 @@ class Chunk:
     length_after: int
 
     @property
-    def is_uniform(self) -> bool:
-        """The same separator everywhere, or none."""
-        return len(set(self.joints)) <= 1
-
-    @property
     def is_spelled(self) -> bool:
         """Written digit by digit: 1 1 0 1 0 5 ..."""
         return len(self.shape) > 4 and max(self.shape) == 1
@@ -56,11 +86,7 @@ class Chunk:
         """Not a part of a longer number on either side."""
         if self.before in (".", "-") or self.after in (".", "-"):
             return False
-        if self.is_spelled:
-            return not (self.before == self.joints[0] and self.length_before == 1) and not (
-                self.after == self.joints[0] and self.length_after == 1
-            )
-        if len(self.shape) > 1:
+        if len(self.shape) > 1 and not self.is_spelled:
             if self.before == self.joints[0] and self.length_before == self.shape[0] == self.shape[1]:
                 return False
             if self.after == self.joints[-1] and self.length_after == self.shape[-1] == self.shape[-2]:
@@ -68,36 +94,58 @@ class Chunk:
         return True
 
 
-Groups = list[tuple[int, int]]
+def chunks(text: str, groups: Groups) -> Iterator[tuple[int, list[Chunk]]]:
+    """For each group of a run, what can be read from it on: 9 to 19 digits, whole groups, at most eight of them.
+
+    Digit by digit counts too, if all the single digits of the series make one number: a row of a table of small integers
+    is far longer, or shorter, and is passed over at once.
+    """
+    first, count = 0, len(groups)
+    while first < count:
+        start, end = groups[first]
+        size = end - start
+        if size == 1:
+            last = first
+            while (
+                last + 1 < count
+                and groups[last + 1][1] - groups[last + 1][0] == 1
+                and _JOINT.fullmatch(text, groups[last][1], groups[last + 1][0])
+            ):
+                last += 1
+            if last - first + 1 in _SPELLED:
+                yield first, [_chunk(text, groups, first, last)]
+            elif last - first < 3:
+                yield first, list(_grouped(text, groups, first))
+            first = last + 1
+            continue
+        if size <= _MOST_DIGITS:
+            found = list(_grouped(text, groups, first))
+            if found:
+                yield first, found
+        first += 1
 
 
-def runs(text: str) -> Iterator[Groups]:
-    """The digit groups of each run of at least seven digits."""
-    for match in _RUN.finditer(text):
-        groups = [g.span() for g in _GROUP.finditer(text, match.start(), match.end())]
-        if sum(end - start for start, end in groups) >= 7:
-            yield groups
+_SPELLED = frozenset((9, 11, 13, 14, 15, 16, 17, 18, 19))
 
 
-def chunks(text: str, groups: Groups, first: int, lengths: range | tuple[int, ...]) -> Iterator[Chunk]:
-    """What can be read from group `first` on, whole groups only, with a total of digits in `lengths`; longest last."""
-    total = 0
-    joints: list[str] = []
-    most = min(lengths[-1], _MOST_DIGITS)
-    for last in range(first, len(groups)):
+def _grouped(text: str, groups: Groups, first: int) -> Iterator[Chunk]:
+    total, kind = 0, None
+    for last in range(first, min(first + _MOST_GROUPS, len(groups))):
         if last > first:
-            joint = text[groups[last - 1][1] : groups[last][0]]
-            if not _JOINT.fullmatch(joint):
+            # One kind of separator throughout; blanks and line breaks are one kind.
+            begin, end = groups[last - 1][1], groups[last][0]
+            joint = text[begin:end].strip()
+            if end - begin > 12 or (kind is not None and joint != kind) or not _JOINT.fullmatch(text, begin, end):
                 return
-            joints.append(joint)
+            kind = joint
         total += groups[last][1] - groups[last][0]
-        if total > most:
+        if total > _MOST_DIGITS:
             return
-        if total in lengths:
-            yield _chunk(text, groups, first, last, tuple(joints))
+        if total == 9 or total >= 11:
+            yield _chunk(text, groups, first, last)
 
 
-def _chunk(text: str, groups: Groups, first: int, last: int, joints: tuple[str, ...]) -> Chunk:
+def _chunk(text: str, groups: Groups, first: int, last: int) -> Chunk:
     inside = groups[first : last + 1]
     before = text[groups[first - 1][1] : groups[first][0]] if first else None
     after = text[groups[last][1] : groups[last + 1][0]] if last + 1 < len(groups) else None
@@ -106,7 +154,7 @@ def _chunk(text: str, groups: Groups, first: int, last: int, joints: tuple[str, 
         end=inside[-1][1],
         digits="".join([text[start:end] for start, end in inside]),
         shape=tuple([end - start for start, end in inside]),
-        joints=joints,
+        joints=tuple([text[left[1] : right[0]] for left, right in zip(inside, inside[1:], strict=False)]),
         before=before,
         after=after,
         length_before=groups[first - 1][1] - groups[first - 1][0] if before is not None else 0,

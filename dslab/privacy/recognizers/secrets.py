@@ -3,6 +3,9 @@
 A prefix that a maker registered for secret scanning is near proof. A keyword is not: `password = getpass()`, `token:
 str`, `secret: <your-secret>` follow one too. There the value must look random (letters and digits mixed, many different
 signs) and must not be a placeholder. Hashes and UUIDs without a keyword are nothing.
+
+Three ways in: a digit glued to a letter inside a long word (prefixed keys, JWTs), the words of `keywords.py`, and the
+fixed texts `PRIVATE KEY` and `://`.
 """
 
 from __future__ import annotations
@@ -11,72 +14,42 @@ import re
 from collections.abc import Iterator
 
 from dslab.privacy.recognizers.base import Document
-from dslab.privacy.recognizers.entropy import entropy, is_password, is_placeholder, is_random, switches
+from dslab.privacy.recognizers.entropy import entropy, is_placeholder, is_random, switches
+from dslab.privacy.recognizers.keywords import assigned
 from dslab.privacy.spans import Span
 
-_WORD = "[0-9A-Za-z_\\-]"
-# Prefix, then what must follow. Every entry starts with a literal, so that `re` skips by first letters.
-_SHAPES = (
-    r"A(?:KIA|SIA|BIA|CCA)[A-Z0-9]{16}(?![0-9A-Za-z])",
-    r"AIza[0-9A-Za-z_\-]{35}",
-    r"gh[pousr]_[0-9A-Za-z]{36,255}",
-    r"github_pat_[0-9A-Za-z_]{22,255}",
-    r"gl(?:pat|dt|rt|cbt|ptt|oas|soat|ft|imt|agent)-[0-9A-Za-z_\-]{20,300}(?:\.[0-9a-z.]{2,40})?",
-    r"sk-[0-9A-Za-z_\-]{20,300}",
-    r"[sr]k_(?:live|test)_[0-9A-Za-z]{16,255}",
-    r"whsec_[0-9A-Za-z+/=]{20,100}",
-    r"xox[abeoprs]-[0-9A-Za-z\-]{10,255}",
-    r"xapp-[0-9A-Za-z\-]{20,255}",
-    r"hf_[0-9A-Za-z]{30,100}",
-    r"npm_[0-9A-Za-z]{36}",
-    r"pypi-[0-9A-Za-z_\-]{50,300}",
-    r"SG\.[0-9A-Za-z_\-]{16,30}\.[0-9A-Za-z_\-]{30,60}",
-    r"(?:AC|SK)[0-9a-f]{32}(?![0-9A-Za-z])",
-    r"LTAI[0-9A-Za-z]{12,26}(?![0-9A-Za-z])",
-    r"AKID[0-9A-Za-z]{28,40}(?![0-9A-Za-z])",
-    r"ya29\.[0-9A-Za-z_\-]{20,300}",
-    r"GOCSPX-[0-9A-Za-z_\-]{20,40}",
-    r"dop_v1_[0-9a-f]{64}",
-    r"shp(?:at|ss|ca|pa)_[0-9A-Fa-f]{32}",
-    r"sq0(?:atp|csp)-[0-9A-Za-z_\-]{22,50}",
-    r"EAACEdEose0cBA[0-9A-Za-z]{20,300}",
-    r"key-[0-9a-zA-Z]{32}(?![0-9A-Za-z])",
-    r"(?:r8|nvapi|gsk|xai|pplx|fw|rpa|lin_api|PMAK|pat|sntrys|sbp|rnd|hvs|tvly|figd|dckr_pat|NRAK|glsa|ops|secret|tskey)[_\-.][0-9A-Za-z_\-]{24,300}",
-    r"AGE-SECRET-KEY-1[0-9A-Z]{58}",
-    r"eyJ[0-9A-Za-z_\-]{10,4000}\.[0-9A-Za-z_\-]{10,8000}\.[0-9A-Za-z_\-]{10,2000}",
+_SHORTEST = 16
+_WORD = re.compile(r"[0-9A-Za-z_\-]+")
+_WORD_LEFT = re.compile(r"[0-9A-Za-z_\-]*\Z")
+_REST = r"[0-9A-Za-z_\-]"
+_KEY = re.compile(
+    r"(?<![0-9A-Za-z])(?:"
+    r"A(?:KIA|SIA|BIA|CCA)[A-Z0-9]{16}(?![0-9A-Za-z])"
+    rf"|AIza{_REST}{{35}}|ya29\.{_REST}{{20,300}}|GOCSPX-{_REST}{{20,40}}"
+    r"|gh[pousr]_[0-9A-Za-z]{36,255}|github_pat_[0-9A-Za-z_]{22,255}"
+    rf"|gl(?:pat|dt|rt|cbt|ptt|oas|soat|ft|imt|agent)-{_REST}{{20,300}}"
+    rf"|sk-{_REST}{{20,300}}|(?:[sr]k|pk)_(?:live|test)_[0-9A-Za-z]{{16,255}}|whsec_[0-9A-Za-z+/=]{{20,100}}"
+    rf"|xox[abeoprs]-[0-9A-Za-z\-]{{10,255}}|xapp-[0-9A-Za-z\-]{{20,255}}"
+    r"|hf_[0-9A-Za-z]{30,100}|npm_[0-9A-Za-z]{36}|dckr_pat_[0-9A-Za-z_\-]{20,60}"
+    rf"|pypi-{_REST}{{40,300}}|SG\.{_REST}{{16,30}}\.{_REST}{{30,60}}|key-[0-9a-zA-Z]{{32}}(?![0-9A-Za-z])"
+    r"|(?:AC|SK)[0-9a-f]{32}(?![0-9A-Za-z])|LTAI[0-9A-Za-z]{12,26}(?![0-9A-Za-z])|AKID[0-9A-Za-z]{28,40}(?![0-9A-Za-z])"
+    rf"|dop_v1_[0-9a-f]{{64}}|shp(?:at|ss|ca|pa)_[0-9A-Fa-f]{{32}}|sq0(?:atp|csp)-{_REST}{{22,50}}|EAACE[0-9A-Za-z]{{20,300}}"
+    rf"|(?:r8|nvapi|gsk|xai|pplx|fw|lin_api|PMAK|sntrys|sbp|rnd|hvs|tvly|figd|NRAK|glsa|tskey|ops|AGE-SECRET-KEY|bce-v3/ALTAK|ark|pat)[_\-.]{_REST}{{24,300}}"
+    rf"|eyJ{_REST}{{10,4000}}\.{_REST}{{10,8000}}\.{_REST}{{10,2000}}"
+    rf"|[MNO]{_REST}{{23,27}}\.{_REST}{{6}}\.{_REST}{{27,40}}(?!{_REST})"
+    r")"
 )
-_PREFIX = re.compile(
-    r"A(?:KIA|SIA|BIA|CCA|Iza|KID)|gh[pousr]_|github_pat_|gl(?:pat|dt|rt|cbt|ptt|oas|soat|ft|imt|agent)-|sk-|[sr]k_(?:live|test)_|whsec_|xox[abeoprs]-|"
-    r"xapp-|hf_|npm_|pypi-|SG\.|AC[0-9a-f]{8}|SK[0-9a-f]{8}|LTAI|ya29\.|GOCSPX-|dop_v1_|shp[a-z]{2}_|sq0|EAAC|key-[0-9a-zA-Z]{8}|"
-    r"(?:r8|nvapi|gsk|xai|pplx|fw|rpa|lin_api|PMAK|pat|sntrys|sbp|rnd|hvs|tvly|figd|dckr_pat|NRAK|glsa|ops|secret|tskey)[_\-.][0-9A-Za-z]{8}|AGE-SECRET|eyJ"
-)
-_KEY = re.compile(f"(?:{'|'.join(_SHAPES)})")
-_PEM = re.compile(r"-----BEGIN ((?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?)-----")
-_BOT = re.compile(r"[0-9]{8,10}:[0-9A-Za-z_\-]{35}(?![0-9A-Za-z_\-])")
+_BOT = re.compile(rf"(?<![0-9])[0-9]{{8,10}}:AA{_REST}{{33}}(?!{_REST})")
 _AZURE = re.compile(r"(?:AccountKey|SharedAccessKey|sig)=([0-9A-Za-z+/%]{30,100}={0,2})")
 _HOOK = re.compile(
-    r"hooks\.slack\.com/(?:services|workflows)/([0-9A-Za-z/]{20,120})|discord(?:app)?\.com/api/webhooks/([0-9]{15,22}/[0-9A-Za-z_\-]{40,90})"
+    r"hooks\.slack\.com/(?:services|workflows)/([0-9A-Za-z/]{20,120})"
+    rf"|discord(?:app)?\.com/api/webhooks/([0-9]{{15,22}}/{_REST}{{40,90}})"
 )
-_DISCORD = re.compile(
-    r"(?<![0-9A-Za-z])[MNO][0-9A-Za-z_\-]{23,27}\.[0-9A-Za-z_\-]{6}\.[0-9A-Za-z_\-]{27,40}(?![0-9A-Za-z_\-])"
-)
+_PEM = re.compile(r"-----BEGIN ((?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?)-----")
+_PEM_BODY = re.compile(r"(?:(?:\\n|[\s>|*#\"'+,])*[A-Za-z0-9+/=]{16,}){1,400}")
 _URL = re.compile(r"://([^\s:/@'\"<>]{0,64}):([^\s/@'\"<>]{3,128}|[^\s@'\"<>]{3,128})@(?=[0-9A-Za-z\[.$_{\-])")
-_ASSIGNED = re.compile(
-    r"(?<![A-Za-z])(?P<word>pass(?:word|wd|phrase|code)?|pwd|pw|secret|token|api[_\- ]?key|key|credentials?|authorization|bearer|auth|cookie|salt|psk)(?P<tail>[A-Za-z0-9_\-]{0,24})"
-    r"(?P<gap>[\"'`\]]{0,2}(?:\s{0,3}(?::=|=>|->|[:=：])\s{0,3}|\s{1,2}(?:is|was|为)[ :]{1,2}|\s{1,2})(?:str\s{0,2}=\s{0,2}|(?:Bearer|Basic|Token)\s{1,2})?)(?P<quote>[\"'`]?)",
-    re.IGNORECASE,
-)
-_CHINESE = re.compile(
-    "(?:密码|口令|密钥|私钥|令牌|秘钥|凭据|token|暗号)(?:是|为|改成|设为|重置为|：|:|=|＝|\\s|“|\"|「|`|'){1,4}"
-)
-_VALUE = re.compile(r"[!-~]{6,512}")
-_QUOTED = {
-    '"': re.compile(r'[^"\n]{6,512}(?=")'),
-    "'": re.compile(r"[^'\n]{6,512}(?=')"),
-    "`": re.compile(r"[^`\n]{6,512}(?=`)"),
-}
-_WORDS = re.compile(r"(?:[A-Z]?[a-z]{2,}[_\-.]?)+[0-9]{0,3}")  # names joined by dashes
-_STRONG = frozenset(("pass", "password", "passwd", "passphrase", "passcode", "pwd", "pw", "psk"))
+_NAMES = re.compile(r"(?:[A-Z]?[a-z]{2,}[_\-.]?)+[0-9]{0,3}")  # words joined by dashes, perhaps numbered
+_PREFIX = re.compile(r"[A-Za-z0-9]{2,12}[_\-.]")
 
 
 def find(document: Document) -> Iterator[Span]:
@@ -84,142 +57,79 @@ def find(document: Document) -> Iterator[Span]:
     if "SECRET" not in document.types:
         return
     text = document.text
-    yield from _shaped(text)
-    if "PRIVATE KEY" in text:
-        yield from _pem(text)
-    if "://" in text and "@" in text:
-        yield from _urls(text)
-    low = text.lower() if text.isascii() else text.casefold()
-    if any(word in low for word in _ASSIGNED_HINTS):
-        yield from _assigned(text)
-    if not text.isascii() and any(word in text for word in ("密码", "口令", "密钥", "私钥", "令牌", "秘钥")):
-        for match in _CHINESE.finditer(text):
-            span = _value_at(text, match.end(), strong=True, quote="")
-            if span:
-                yield span
-
-
-_ASSIGNED_HINTS = (
-    "passw",
-    "passphrase",
-    "passcode",
-    "pwd",
-    "secret",
-    "token",
-    "key",
-    "credential",
-    "bearer",
-    "authorization",
-    "pass",
-    "psk",
-    "cookie",
-)
-
-
-def _shaped(text: str) -> Iterator[Span]:
-    taken = 0
-    for hit in _PREFIX.finditer(text):
-        start = hit.start()
-        if (
-            start < taken
-            or start
-            and (text[start - 1].isascii() and (text[start - 1].isalnum() or text[start - 1] in "_-"))
-            and not text[start - 1] == "_"
-        ):
-            continue
-        match = _KEY.match(text, start)
-        if not match or is_placeholder(match[0]) or not _has_body(match[0]):
-            continue
-        taken = match.end()
-        yield Span(start, _trim(text, start, match.end()), "SECRET", 0.99, "secret:prefix+shape")
-    for pattern in (_BOT, _DISCORD) if ":AA" in text or "." in text else ():
-        if pattern is _BOT and ":AA" not in text:
-            continue
-        if pattern is _DISCORD and not re.search(r"[MNO][A-Za-z0-9_\-]{23}", text):
-            continue
-        for match in pattern.finditer(text):
-            if not (match.start() and text[match.start() - 1].isdigit()) and is_random(match[0]):
-                yield Span(*match.span(), "SECRET", 0.98, "secret:shape")
+    yield from _prefixed(document)
+    if ":AA" in text:
+        yield from (Span(*m.span(), "SECRET", 0.98, "secret:shape") for m in _BOT.finditer(text))
     if "Key=" in text or "sig=" in text:
         for match in _AZURE.finditer(text):
             if not is_placeholder(match[1]) and is_random(match[1]):
                 yield Span(*match.span(1), "SECRET", 0.98, "secret:keyword+shape")
     if "hooks" in text:
         for match in _HOOK.finditer(text):
-            group = 1 if match[1] else 2
-            yield Span(*match.span(group), "SECRET", 0.98, "secret:shape")
+            yield Span(*match.span(1 if match[1] else 2), "SECRET", 0.98, "secret:shape")
+    if "PRIVATE KEY" in text:
+        yield from _pem(text)
+    if "://" in text and "@" in text:
+        for match in _URL.finditer(text):
+            if not is_placeholder(match[2]) and not match[2].isdigit():
+                yield Span(*match.span(2), "SECRET", 0.97, "secret:url")
+    yield from assigned(document)
+
+
+def _prefixed(document: Document) -> Iterator[Span]:
+    """Keys that begin with their maker's sign, in words of 16 signs and more that hold a digit next to a letter."""
+    text, past = document.text, 0
+    starts = [*document.spots.mixed]
+    if "AKIA" in text or "ASIA" in text or "k_live_" in text:  # short enough to hold no digit before a letter
+        starts = sorted([*starts, *(m.start() for m in re.finditer("A[KS]IA|[srp]k_live_", text))])
+    for spot in starts:
+        if spot < past:
+            continue
+        left = _WORD_LEFT.search(text, max(past, spot - 200, 0), spot)
+        begin = left.start() if left else spot
+        word = _WORD.match(text, begin)
+        if word is None:
+            continue
+        past = word.end()
+        # "SG." and "ya29." stand before a full stop.
+        if text[begin - 1 : begin] == "." and begin > 3:
+            begin -= 3 if text.startswith("SG", begin - 3) else 5 if text.startswith("ya29", begin - 5) else 0
+        if past - begin < _SHORTEST:
+            continue
+        match = _KEY.search(text, begin, min(len(text), begin + 15_000))
+        if match is None or match.start() >= past or is_placeholder(match[0]) or not _has_body(match[0]):
+            continue
+        end = match.end()
+        while text[end - 1] in "-_." and end - match.start() > 20:
+            end -= 1
+        past = max(past, end)
+        yield Span(match.start(), end, "SECRET", 0.99, "secret:prefix+shape")
 
 
 def _has_body(value: str) -> bool:
-    """A key's body holds digits, or upper and lower case mixed; words joined by dashes (sk-learn-contrib-...) do not."""
-    body = re.sub(r"^[A-Za-z]{2,12}[_\-.]", "", value)
-    if value.startswith("eyJ"):
+    """A key's body is disordered; words joined by dashes are not (sk-learn-contrib-stacking-2)."""
+    if value.startswith(("eyJ", "AKIA", "ASIA")):
         return True
-    digits = sum(c.isdigit() for c in body)
-    return entropy(body) >= 3.0 and (digits >= 2 or switches(body) * 5 >= len(body)) and not _WORDS.fullmatch(body)
-
-
-def _trim(text: str, start: int, end: int) -> int:
-    while text[end - 1] in "-_." and end - start > 20:
-        end -= 1
-    return end
+    prefix = _PREFIX.match(value)
+    body = value[prefix.end() :] if prefix else value
+    digits = sum(char.isdigit() for char in body)
+    return entropy(body) >= 3.0 and (digits >= 2 or switches(body) * 5 >= len(body)) and not _NAMES.fullmatch(body)
 
 
 def _pem(text: str) -> Iterator[Span]:
     """From BEGIN to its END; a block without END (cut off) runs to the last line of base64."""
-    taken = 0
+    past = 0
     for begin in _PEM.finditer(text):
-        if begin.start() < taken:
+        if begin.start() < past:
             continue
         footer = f"-----END {begin[1]}-----"
         end = text.find(footer, begin.end(), begin.end() + 20_000)
-        if end >= 0:
-            stop = end + len(footer)
-        else:
-            body = re.compile(r"(?:(?:\\n|\s|[>|*#\"'+])*[A-Za-z0-9+/=]{16,}){1,400}").match(
-                text, begin.end(), begin.end() + 20_000
-            )
+        if end < 0:
+            body = _PEM_BODY.match(text, begin.end(), begin.end() + 20_000)
             if not body:
                 continue
-            stop = body.end()
-        if stop - begin.end() < 40 + len(footer) and is_placeholder(text[begin.end() : stop]):
+            end, footer = body.end(), ""
+        if sum(char.isalnum() for char in text[begin.end() : end]) < 24:
             continue
-        if len(re.findall(r"[A-Za-z0-9+/=]", text[begin.end() : end if end >= 0 else stop])) < 24:
-            continue
-        taken = stop
-        yield Span(begin.start(), stop, "SECRET", 1.0, "secret:pem")
-
-
-def _urls(text: str) -> Iterator[Span]:
-    for match in _URL.finditer(text):
-        if not is_placeholder(match[2]) and not match[2].isdigit():
-            yield Span(*match.span(2), "SECRET", 0.97, "secret:url")
-
-
-def _assigned(text: str) -> Iterator[Span]:
-    for match in _ASSIGNED.finditer(text):
-        word = match["word"].lower()
-        tail = match["tail"].lower()
-        explicit = match["gap"].strip(" \t\"'`]") != ""
-        if word in ("key", "auth", "cookie", "salt", "credential", "credentials") and not explicit:
-            continue
-        strong = word in _STRONG and not tail or word in _STRONG and explicit
-        span = _value_at(text, match.end(), strong=strong and explicit, quote=match["quote"])
-        if span and (explicit or strong or span.end - span.start >= 16):
-            yield span
-
-
-def _value_at(text: str, start: int, strong: bool, quote: str) -> Span | None:
-    """The value that starts here, if it is no placeholder, no code, and random enough for its keyword."""
-    if quote:
-        match = _QUOTED[quote].match(text, start)
-        value = match[0] if match else ""
-    else:
-        match = _VALUE.match(text, start)
-        value = re.split(r"[\"'`<>\s，。；、）]|&(?=[a-z_]+=)|[,;](?=\s|$)", match[0])[0] if match else ""
-        value = value.rstrip(".,;:)]}>\"'`\\|")
-    if len(value) < 6 or is_placeholder(value):
-        return None
-    if strong and is_password(value) or is_random(value) and len(value) >= 16:
-        return Span(start, start + len(value), "SECRET", 0.9, "secret:keyword+entropy")
-    return None
+        past = end + len(footer)
+        yield Span(begin.start(), past, "SECRET", 1.0, "secret:pem")

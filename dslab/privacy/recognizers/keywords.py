@@ -1,0 +1,130 @@
+"""Passwords and tokens behind their name: `password=...`, `"api_key": "..."`, `Authorization: Bearer ...`, 密码是...
+
+The name is found by plain search, the rest is read from there: what stands between (`:`, `=`, `=>`, quotes), then the
+value. A password may be what people choose (`hunter2!`); a key, token or secret must look random.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from dslab.privacy.recognizers.base import Document
+from dslab.privacy.recognizers.entropy import is_password, is_placeholder, is_random
+from dslab.privacy.spans import Span
+
+# What is searched for, in lower case. Whatever else belongs to the name follows or precedes.
+_HINTS = ("pass", "pwd", "secret", "token", "key", "credential", "bearer", "authorization", "psk")
+_NAME = re.compile(
+    r"(?P<word>pass(?:word|wd|phrase|code|wort)?s?|pwd|psk|secret|token|key|credentials?|authorization|bearer)"
+    r"(?P<tail>(?:[_\-. ]?(?:access|key|token|secret|id|value|hash|string|code|base|b64|new|old|current|prod|dev|test|admin|root|user|db|[0-9])){0,3})"
+    r"(?P<gap>[\"'`\])]{0,2}[ \t]{0,4}(?::=|=>|->|==?|:|：|＝)[ \t]{0,4}|[ \t]{1,2}(?:is|was|为|是)[ \t:：]{1,3}|[ \t]{1,2})"
+    r"(?:str[ \t]{0,2}=[ \t]{0,2})?(?P<scheme>[\"'`]?(?:Bearer|Basic|Token|token)[ \t]{1,2})?(?P<quote>[\"'`]|\\\"|&quot;)?",
+    re.IGNORECASE,
+)
+_CHINESE = re.compile(
+    "(?:密码|口令|密钥|私钥|令牌|秘钥|凭据|暗号)(?:是|为|改成|改为|设为|重置为|：|:|=|＝|\\s|“|\"|「|`|'|【|（|\\(){1,4}"
+)
+_CHINESE_HINTS = ("密码", "口令", "密钥", "私钥", "令牌", "秘钥", "凭据", "暗号")
+_VALUE = re.compile(r"[!-~]{6,600}")
+_END = re.compile(r"[\"'`<>\\]|&(?=[A-Za-z_]+=)|[,;](?=\s|$|[A-Za-z_]+=)")
+_QUOTED = {
+    '"': re.compile(r'[^"\n]{6,600}(?=")'),
+    "'": re.compile(r"[^'\n]{6,600}(?=')"),
+    "`": re.compile(r"[^`\n]{6,600}(?=`)"),
+}
+_CHOSEN = frozenset(("pass", "password", "passwd", "passphrase", "passcode", "passwort", "pwd", "psk", "passwords"))
+
+
+def assigned(document: Document) -> Iterator[Span]:
+    """SECRETs that a name before them betrays."""
+    text, lower = document.text, document.lower
+    if len(lower) == len(text):
+        past = 0
+        for position in _hints(lower):
+            if position < past:
+                continue
+            match = _NAME.match(text, position)
+            if match and _is_name(text, position, match):
+                span = _value(text, match)
+                past = span.end if span else match.end("word")
+                if span:
+                    yield span
+    if not text.isascii() and any(hint in text for hint in _CHINESE_HINTS):
+        for found in _CHINESE.finditer(text):
+            value = _plain(text, found.end())
+            if len(value) >= 6 and not is_placeholder(value) and is_password(value):
+                yield Span(found.end(), found.end() + len(value), "SECRET", 0.9, "secret:keyword+entropy")
+
+
+def _hints(lower: str) -> list[int]:
+    found: set[int] = set()
+    for hint in _HINTS:
+        at = lower.find(hint)
+        while at >= 0:
+            found.add(at)
+            at = lower.find(hint, at + len(hint))
+    return sorted(found)
+
+
+def _is_name(text: str, start: int, match: re.Match[str]) -> bool:
+    """A name of its own, or the end of one: db_password, apiKey, X-Api-Key; not "monkey" or "compass"."""
+    before = text[start - 1 : start] if start else ""
+    if before.isascii() and before.isalpha():
+        camel = before.islower() and text[start].isupper()
+        joined = re.search(
+            r"(?i)(?:api|auth|access|db|my|user|root|admin|secret|private|app|ssh|client|enc|ftp|smtp|redis|pg|mysql|wifi)\Z",
+            text[max(0, start - 8) : start],
+        )
+        if not camel and not joined:
+            return False
+    if before == "$" or text[start - 2 : start] == "${":
+        return False
+    return True
+
+
+def _value(text: str, match: re.Match[str]) -> Span | None:
+    word, start = match["word"].lower(), match.end()
+    explicit = match["gap"].strip(" \t\"'`])") != "" or match["scheme"] is not None
+    if not explicit and word != "bearer":
+        return None
+    quote = match["quote"] or (match["scheme"] or "")[:1].strip("BbTt")
+    if quote in _QUOTED:
+        found = _QUOTED[quote].match(text, start)
+        value = found[0] if found else ""
+        if " " in value and word not in _CHOSEN:
+            return None
+    else:
+        value = _plain(text, start)
+    if len(value) < 6 or is_placeholder(value):
+        return None
+    chosen = word in _CHOSEN and explicit
+    if (chosen and (is_password(value) or is_random(value))) or (
+        len(value) >= 16 and is_random(value) and not _is_public(text, match)
+    ):
+        return Span(start, start + len(value), "SECRET", 0.9, "secret:keyword+entropy")
+    return None
+
+
+def _is_public(text: str, match: re.Match[str]) -> bool:
+    """A "key" that is no secret: public key, cache key, primary key, key fingerprint, object key."""
+    if match["word"].lower() != "key":
+        return match["tail"].lower().strip("_-. ") in ("id", "hash") and match["word"].lower() == "token"
+    before = text[max(0, match.start() - 14) : match.start()].lower()
+    return (
+        re.search(
+            r"(?:public|pub|cache|primary|foreign|sort|partition|object|s3|row|idempotency|dedup|index|hot|map|shard|fingerprint|routing|etag)[ _\-.]?\Z",
+            before,
+        )
+        is not None
+    )
+
+
+def _plain(text: str, start: int) -> str:
+    """The unquoted value that starts here: printable ASCII up to a blank, a quote, `&name=`, or a comma before a blank."""
+    match = _VALUE.match(text, start)
+    if not match:
+        return ""
+    end = _END.search(match[0])
+    value = match[0][: end.start()] if end else match[0]
+    return value.rstrip(".,;:)]}>|")
