@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import time
 
 import pytest
@@ -11,7 +12,8 @@ from spelled_values import NAMED, PLACES, values
 
 from dslab.privacy import TYPES, Detector, Masker, Recognizer, Span
 from dslab.privacy.keys import keyed_digest
-from dslab.privacy.masking import MODES
+from dslab.privacy.masking import MODES, _Piece, _without_overlap
+from dslab.privacy.surrogates import surrogate
 
 KEY = bytes(range(32))
 DETECTOR = Detector()
@@ -58,6 +60,8 @@ def test_hmac_writes_sixteen_digits_of_the_documented_formula():
         ("mail john.doe@example.com", "mail j*******@example.com"),
         ("server 192.0.2.17", "server 192.0.*.**"),
         ("server 2001:db8::1", "server 2001:db8***"),
+        ("server 2001:0db8:0012:0000:0000:0000:0000:0001", "server 2001:0db8" + "*" * 30),
+        ("server fe80::1:2%eth0", "server fe80" + "*" * 10),
         ("SSN 219-09-9999", "SSN ***-**-9999"),
         ("IBAN GB82 WEST 1234 5698 7654 32", "IBAN GB** **** **** **** **54 32"),
         ("phone +44 20 7946 0958", "phone +** ** **** 0958"),
@@ -81,6 +85,10 @@ def test_secrets_show_their_maker_only():
     key = "gh" + "p_" + "A1b2C3d4" * 5
     assert masked("partial", f"token {key}") == "token " + "gh" + "p_" + "*" * 40
     assert masked("partial", "password=h7nterZ!x9") == "password=**********"
+    block = f"-----BEGIN {'PRIVATE'} KEY-----\n" + "Ab3" * 30 + f"\n-----END {'PRIVATE'} KEY-----"
+    assert masked("partial", f"密钥：{block}") == "密钥：" + re.sub(
+        "Ab3|-----(?=BEGIN|END)", lambda m: "*" * len(m[0]), block
+    )
 
 
 def test_spans_are_those_of_the_original():
@@ -264,6 +272,51 @@ def test_a_find_that_reaches_over_a_mask_takes_it_along():
     assert text == "see <BLOCK> end" or text == "see <AB> end"
     assert [(s.start, s.end) for s in spans] == [(4, 12)]
     assert masker.apply(text) == (text, [])
+
+
+class Quoted:
+    """Finds what stands between quotes, whatever it is."""
+
+    def find(self, text):
+        return [Span(m.start() + 1, m.end() - 1, "SECRET", 1.0, "q:") for m in re.finditer('"[^"]+"', text)]
+
+
+def test_a_find_that_begins_or_ends_in_a_mask_takes_all_of_it_and_a_mask_alone_stays():
+    masker = Masker(Quoted())
+    for quoted in ("<EMAIL> y", "y <EMAIL>", "<EMAIL> y <CARD:0123456789abcdef>", "y"):
+        text = f'<IP> a "{quoted}" b <IP>'
+        assert masker.apply(text)[0] == '<IP> a "<SECRET>" b <IP>'
+        assert [text[s.start : s.end] for s in masker.find(text)] == [quoted]
+    assert masker.apply('a "<EMAIL>" b') == ('a "<EMAIL>" b', [])
+    # Walls at both ends: the find is text in between and the masks around it.
+    assert masker.find('"<EMAIL><EMAIL>"') == [Span(1, 15, "SECRET", 1.0, "q:")]
+
+
+def test_surrogates_are_left_by_their_form_whatever_finds_them():
+    class Everything:
+        def __init__(self, type):
+            self.type = type
+
+        def find(self, text):
+            return [Span(0, len(text), self.type, 1.0, "e:")]
+
+    for type, value in values(5):
+        masker = Masker(Everything(type), mode="surrogate", key=KEY)
+        made = surrogate(type, value, KEY)
+        if type in ("CN_ID", "CARD", "USCC", "IBAN"):
+            # Who finds cards without a check means numbers without one: leaving them would be a leak.
+            assert masker.find(made) == [Span(0, len(made), type, 1.0, "e:")]
+        else:
+            assert masker.find(made) == []
+            assert masker.apply(value)[0] == made
+
+
+def test_what_overlaps_becomes_one_plain_mask():
+    old, new = _Piece(Span(2, 8, "CARD", 1.0, "a:")), _Piece(Span(5, 12, "IP", 1.0, "b:"), plain=True)
+    assert _without_overlap([old], [new]) == [_Piece(Span(2, 12, "CARD", 1.0, "a:"), plain=True)]
+    assert _without_overlap([_Piece(Span(5, 12, "IP", 1.0, "b:"))], [_Piece(Span(2, 8, "CARD", 1.0, "a:"))])[0].plain
+    inside = _Piece(Span(3, 4, "IP", 1.0, "b:"), plain=True)
+    assert _without_overlap([old], [inside]) == [old]
 
 
 def test_types_of_your_own_are_masked_with_their_name():

@@ -19,8 +19,9 @@ from stdnum.us import ssn as stdnum_ssn
 from dslab.privacy import TYPES, Detector, Masker, checksums
 from dslab.privacy.fold import fold
 from dslab.privacy.keys import keyed_digest
+from dslab.privacy.recognizers.domains import is_top_level
 from dslab.privacy.spelling import normalise, respell, signs
-from dslab.privacy.surrogates import Draw, is_surrogate, surrogate
+from dslab.privacy.surrogates import Draw, _holds_a_card, _holds_a_value, is_surrogate, surrogate
 
 KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
 MASKER = Masker(Detector(), mode="surrogate", key=KEY)
@@ -149,6 +150,31 @@ def test_no_stretch_of_an_account_is_a_card_a_mobile_or_an_id(number):
             assert numbers.find(f"card {made[start : start + size]} ") == []
 
 
+def test_what_a_surrogate_may_not_hold():
+    for value in (
+        "4111111111111111",
+        "13800138000",
+        "11010519491231002X",
+        "91350100M000100Y43",
+        "GB82WEST12345698765432",
+    ):
+        assert _holds_a_value(value)
+    for value in ("004111111111111111", "0013800138000"):
+        assert _holds_a_value(value)
+    numbers = [value for value in values_of("CN_ID", range(40)) if value.isascii() and value.isdigit()]
+    inside = [f"0{n}0" for n in numbers if not _holds_a_card(f"0{n}0") and not re.search("1[3-9][0-9]{9}", n)]
+    assert len(inside) > 3
+    assert all(_holds_a_value(value) for value in inside)
+    for value in ("4111111111111112", "15400138000", "110105194912310020", "12345678", "", "A" * 18):
+        assert not _holds_a_value(value)
+
+
+def test_no_label_inside_an_address_ends_it_early():
+    for number in range(200):
+        labels = surrogate("EMAIL", f"a{number}@corp.example.co.uk", KEY).partition("@")[2].split(".")
+        assert not any(is_top_level(label) for label in labels[:-1])
+
+
 # -- one for all spellings, under a key -------------------------------------------------------------------------------
 
 
@@ -185,6 +211,7 @@ def test_an_address_is_the_same_however_it_is_written():
 def test_landlines_lose_what_is_dialled_before_them():
     assert len({normalise("PHONE_INTL", v) for v in ("010-65529988", "+86 10 6552 9988", "0086 (0)10 65529988")}) == 1
     assert normalise("PHONE_INTL", "+44 (0)20 7946 0958") == normalise("PHONE_INTL", "+44 20 7946 0958")
+    assert normalise("PHONE_INTL", "8655-2998") == "86552998"  # no country code without + or 00
     assert normalise("PHONE_INTL", "011 44 20 7946 0958") == normalise("PHONE_INTL", "+44 20 7946 0958")
 
 
