@@ -178,6 +178,12 @@ def doctor() -> None:
     raise typer.Exit(_room("dslab.doctor").main())
 
 
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
+def clean(context: typer.Context) -> None:
+    """Mask personal data in a corpus, drop duplicates, lose nothing."""
+    _room("dslab.clean.command").main(context.args)
+
+
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def bench(
     context: typer.Context,

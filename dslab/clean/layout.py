@@ -19,6 +19,7 @@ from pathlib import Path
 
 from dslab.clean.atomic import PREFIX
 from dslab.clean.errors import CleanError
+from dslab.clean.shard import quarantine_suffix
 from dslab.clean.sources import SIDE, Corpus, Shard, is_data
 from dslab.clean.streams import suffix_of
 
@@ -62,8 +63,7 @@ class Layout:
         return self.side / "shards" / f"{shard.name}.json"
 
     def quarantine(self, shard: Shard) -> Path:
-        kind = ".parquet" if suffix_of(shard.name) == ".parquet" else ".jsonl"
-        return self.side / "quarantine" / f"{shard.name}.rows{kind}"
+        return self.side / "quarantine" / f"{shard.name}.rows{quarantine_suffix(shard.name)}"
 
     def audit(self, shard: Shard) -> Path:
         return self.side / "audit" / f"{shard.name}.audit.jsonl"

@@ -24,6 +24,7 @@ from dslab.clean.errors import MEANING, CleanError, cannot
 from dslab.clean.job import Job
 from dslab.clean.layout import Layout, layout_for
 from dslab.clean.progress import Progress
+from dslab.clean.rows import Cleaner
 from dslab.clean.shard import clean_shard
 from dslab.clean.sources import Corpus, Shard, find_shards
 from dslab.clean.workers import Failure, Report, each
@@ -102,7 +103,15 @@ def prepare(inputs: Sequence[str], out: str, job: Job, *, audit: bool = False, r
     elif not layout.is_empty() and not (resume and layout.is_untouched()):
         hint = "it is no run of dslab clean" if resume else "--resume continues the run that is there"
         raise CleanError(f"{out} is not empty; {hint}. Name a new or empty place")
+    _try_out(job, corpus)
     return Plan(Recipe(layout, job, audit, description["fingerprint"]), corpus, description, old is not None)
+
+
+def _try_out(job: Job, corpus: Corpus) -> None:
+    """Build once what every worker will build, so that a missing package or a bad test file is found here."""
+    Cleaner(job)
+    if any(shard.source.suffix.lower() in (".gz", ".zst", ".parquet") for shard in corpus.shards):
+        import pyarrow  # noqa: F401
 
 
 def finished(recipe: Recipe, shard: Shard) -> ShardCounts | None:
@@ -145,9 +154,7 @@ def execute(plan: Plan, workers: int = 1, progress: Progress | None = None) -> R
     progress = progress or Progress(quiet=True)
     started = time.monotonic()
     result = Result(plan)
-    with _alone(plan.layout):
-        for part in plan.layout.leftovers():
-            remove_file(part)
+    with _alone(plan.layout), _swept(plan.layout):
         if not plan.is_resumed:
             manifest.write_run(plan.layout, plan.description)
         _verify(plan, workers, progress, result)
@@ -261,6 +268,19 @@ def _rename(old: Any, new: Any) -> None:
 def _remove_state(layout: Layout) -> None:
     with suppress(OSError):  # what stays is a private file too many, and goes with the next --resume
         shutil.rmtree(layout.dedup)
+
+
+@contextmanager
+def _swept(layout: Layout) -> Iterator[None]:
+    """Remove temporary files that killed runs and workers left, before and after."""
+    for part in layout.leftovers():
+        remove_file(part)
+    try:
+        yield
+    finally:
+        with suppress(CleanError):
+            for part in layout.leftovers():
+                remove_file(part)
 
 
 @contextmanager

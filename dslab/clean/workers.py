@@ -15,6 +15,7 @@ import os
 import signal
 import threading
 import traceback
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -120,7 +121,7 @@ def _round(
                 except BrokenProcessPool:
                     continue
                 except Exception as error:  # such as a result that cannot be pickled
-                    result = _failure(error)
+                    result = failure(error)
                 del pending[future]
                 yield item, result
             if any(future.done() for future in pending):
@@ -153,6 +154,7 @@ def _start_worker(meter: Meter) -> None:
     global _meter
     _meter = meter
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    warnings.simplefilter("ignore")  # what a library warns of may quote a row
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -172,10 +174,10 @@ def _guarded(work: Work, item: Any, report: Report) -> Any:
     try:
         return work(item, report)
     except Exception as error:
-        return _failure(error)
+        return failure(error)
 
 
-def _failure(error: Exception) -> Failure:
+def failure(error: Exception) -> Failure:
     """What may be said of an error: a CleanError's own words; of any other its type and where it was raised."""
     if isinstance(error, CleanError):
         return Failure(str(error))
