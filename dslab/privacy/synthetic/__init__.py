@@ -1,0 +1,70 @@
+"""Made-up documents with known truth: values to find, look-alikes to leave alone, corpora to clean. Nobody's data.
+
+    documents(1000, seed=1)                  # what `dslab.privacy.evaluate` reads, from the first hand's templates
+    documents(1000, seed=1, hand="second")   # templates, spellings and kinds of another hand
+    corpus(2000, seed=1)                     # a small bilingual web: .rows, and the truth about each fault planted
+
+A test set by the author of a detector flatters it; so there are two hands, who did not read each other's templates.
+A hand is a module of this folder with one function,
+
+    document(rng: random.Random, lang: str) -> Iterable[Piece]        # lang is "en" or "zh"
+
+which writes one document as pieces (`pieces.py`): plain strings, `Value(text, type, form)`, `Negative(text, kind)`.
+It draws from the given generator and nothing else. Values come from `values.value(rng, type, form=None)` and
+look-alikes from `negatives.negative(rng, kind=None)`, or are the hand's own. All follows from seed and number.
+"""
+
+from __future__ import annotations
+
+import random
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from dslab.privacy.synthetic.pieces import Negative, Piece, Value, assemble
+
+if TYPE_CHECKING:
+    from dslab.privacy.synthetic.web import Corpus as Corpus
+    from dslab.privacy.synthetic.web import corpus as corpus
+
+__all__ = ["Corpus", "Negative", "Piece", "Value", "assemble", "corpus", "documents", "negatives", "values"]
+
+HANDS = ("first", "second")
+LANGUAGES = ("en", "zh")
+_HOME = {"Corpus": "web", "corpus": "web"}
+_MODULES = {"negatives", "values"}
+
+
+def documents(n: int, seed: int, hand: str = "first") -> list[dict[str, Any]]:
+    """n labelled documents in English and Chinese, in turns.
+
+    Returns {"id", "lang", "text", "spans": [{"start", "end", "type", "form"}], "neg": [{"start", "end", "kind"}]},
+    offsets in code points. Document i is the same for every n.
+    Raises ValueError for a negative n or an unknown hand.
+
+    >>> docs = documents(10, seed=1)
+    >>> docs[:3] == documents(3, seed=1), docs[3]["lang"], {"text", "spans", "neg"} <= set(docs[0])
+    (True, 'zh', True)
+    """
+    if n < 0 or hand not in HANDS:
+        raise ValueError(f"documents needs n >= 0 and hand in {HANDS}; got {n=}, {hand=}")
+    write = import_module(f"{__name__}.{hand}").document
+    made = []
+    for number in range(n):
+        lang = LANGUAGES[number % 2]
+        rng = random.Random(f"{hand}/{seed}/{number}")
+        made.append({"id": f"{hand}-{seed}-{number}", "lang": lang, **assemble(write(rng, lang))})
+    return made
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
