@@ -70,6 +70,7 @@ def clean(
     it is complete. After an interruption, --resume gives the same bytes as an uninterrupted run.
     """
     from dslab.clean.errors import CleanError
+    from dslab.clean.exclusive import Busy
     from dslab.clean.job import Job
     from dslab.clean.workers import failure
 
@@ -101,6 +102,8 @@ def clean(
         return
     try:
         raise typer.Exit(_run(plan, workers or _cores(), report))
+    except Busy as error:
+        _end(f"refused: {error}", REFUSED)
     except CleanError as error:
         _end(f"failed: {error}", FAILED)
     except KeyboardInterrupt:

@@ -73,17 +73,34 @@ def changes(old: dict[str, Any], new: dict[str, Any], corpus: Corpus, layout: La
     for name in sorted(before.keys() | now.keys()):
         if before.get(name) == now.get(name):
             continue
-        option = f"--{name.replace('_', '-')}"
         if name == "key":
             said.append("the key is another one")
-        elif name == "decontaminate":
-            said.append(f"{option}: {_files(before.get(name))} then, {_files(now.get(name))} now")
         else:
-            said.append(f"{option} was {_value(before.get(name))}, is {_value(now.get(name))}")
+            was, is_now = (option_words(name, options.get(name)) for options in (before, now))
+            said.append(f"--{name.replace('_', '-')} was {was}, is {is_now}")
     said += _changed_inputs(old["inputs"], corpus, layout)
     if not said and old["fingerprint"] != new["fingerprint"]:
         said.append("dslab, Python or a library that finds or writes is of another version")
     return said
+
+
+def option_words(name: str, value: Any) -> str:
+    """An option of run.json as a reader sees it; of a key, whether there is one.
+
+    >>> option_words("types", ["EMAIL", "IP"]), option_words("quality", False), option_words("key", "91ab")
+    ('EMAIL,IP', 'off', 'given')
+    """
+    if name == "key":
+        return "given" if value else "none"
+    if name == "decontaminate":
+        return ", ".join(f"{one['file']} ({one['sha256'][:8]})" for one in value or []) or "none"
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if value is None:
+        return "all" if name == "types" else "not given"
+    return str(value)
 
 
 def write_record(layout: Layout, shard: Shard, counts: ShardCounts, fingerprint: str) -> None:
@@ -164,18 +181,6 @@ def _differs(size: int, mtime: int, shard: Shard, layout: Layout) -> bool:
 def _names(names: list[str]) -> str:
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more
-
-
-def _files(files: Any) -> str:
-    return ", ".join(f"{one['file']} ({one['sha256'][:8]})" for one in files or []) or "none"
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, list):
-        return ",".join(map(str, value))
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return "not given" if value is None else str(value)
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

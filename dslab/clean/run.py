@@ -13,7 +13,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ from dslab.clean import manifest, passes
 from dslab.clean.atomic import remove_file, sync_folder
 from dslab.clean.counts import ShardCounts
 from dslab.clean.errors import MEANING, CleanError, cannot
+from dslab.clean.exclusive import alone, swept
 from dslab.clean.job import Job
 from dslab.clean.layout import Layout, layout_for
 from dslab.clean.progress import Progress
@@ -154,7 +155,7 @@ def execute(plan: Plan, workers: int = 1, progress: Progress | None = None) -> R
     progress = progress or Progress(quiet=True)
     started = time.monotonic()
     result = Result(plan)
-    with _alone(plan.layout), _swept(plan.layout):
+    with alone(plan.layout), swept(plan.layout):
         if not plan.is_resumed:
             manifest.write_run(plan.layout, plan.description)
         _verify(plan, workers, progress, result)
@@ -268,48 +269,3 @@ def _rename(old: Any, new: Any) -> None:
 def _remove_state(layout: Layout) -> None:
     with suppress(OSError):  # what stays is a private file too many, and goes with the next --resume
         shutil.rmtree(layout.dedup)
-
-
-@contextmanager
-def _swept(layout: Layout) -> Iterator[None]:
-    """Remove temporary files that killed runs and workers left, before and after."""
-    for part in layout.leftovers():
-        remove_file(part)
-    try:
-        yield
-    finally:
-        with suppress(CleanError):
-            for part in layout.leftovers():
-                remove_file(part)
-
-
-@contextmanager
-def _alone(layout: Layout) -> Iterator[None]:
-    """Hold the side folder for this process: two runs in one place would remove each other's temporary files.
-
-    The lock is on the folder itself and ends with the process, so that a kill leaves none behind. Where folders cannot
-    be locked (Windows, some network file systems), nothing is checked.
-    """
-    failed = None
-    try:
-        layout.side.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        failed = error
-    if failed is not None:
-        raise cannot("write", layout.side, failed)
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    handle = os.open(layout.side, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CleanError(f"{layout.out}: another run is at work there") from None
-        except OSError:
-            pass
-        yield
-    finally:
-        os.close(handle)

@@ -25,8 +25,7 @@ def print_summary(result: Result) -> None:
     if result.done:
         console.print(_table("rows", row_lines(total), total.rows_in))
         if total.spans:
-            spans = sorted(total.spans.items(), key=lambda item: (-item[1], item[0]))
-            console.print(_table("masked", spans))
+            console.print(_table("masked", by_count(total.spans)))
         for note, times in total.notes.items():
             console.print(f"{note}: {times:,}", soft_wrap=True)
     console.print(verdict(result), soft_wrap=True)
@@ -42,9 +41,17 @@ def row_lines(total: ShardCounts) -> list[tuple[str, int]]:
     """Where the rows of some shards went, a line for each reason, most frequent first."""
     lines = [("in", total.rows_in), ("out", total.rows_out)]
     for fate, reasons in (("quarantined", total.quarantined), ("dropped", total.dropped)):
-        ordered = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
-        lines += [(f"{fate}: {reason}", n) for reason, n in ordered]
+        lines += [(f"{fate}: {reason}", n) for reason, n in by_count(reasons)]
     return lines
+
+
+def by_count(tally: dict[str, int]) -> list[tuple[str, int]]:
+    """The entries of a tally, the most frequent first.
+
+    >>> by_count({"EMAIL": 2, "IP": 9, "CARD": 2})
+    [('IP', 9), ('CARD', 2), ('EMAIL', 2)]
+    """
+    return sorted(tally.items(), key=lambda item: (-item[1], item[0]))
 
 
 def verdict(result: Result) -> str:
