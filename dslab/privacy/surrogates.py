@@ -11,59 +11,27 @@ separators, case, width and length, and breaks the one rule that every real valu
 
 So nobody can call, charge or log in to one, a detector leaves it alone, and masking twice changes nothing. All signs
 come from HMAC-SHA256(key, type || 0 || normalised value): whoever holds no key cannot compute or undo one. Two values
-may share a surrogate (an IBAN's has some 10^14 forms, a nine-digit phone number's 10^6, an eight-sign password's 2^8).
+may share a surrogate (a German IBAN has some 10^17 forms, a nine-digit phone number 10^6, an eight-sign password 2^8).
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable
 
 from dslab.privacy import checksums
+from dslab.privacy.draw import Draw
 from dslab.privacy.fold import fold
+from dslab.privacy.hazards import ends_early, holds_a_value
 from dslab.privacy.keys import keyed_digest
 from dslab.privacy.partial import ARMOUR, MAKER
-from dslab.privacy.recognizers.cards import issuer
-from dslab.privacy.recognizers.domains import is_top_level
-from dslab.privacy.recognizers.mobiles import ASSIGNED
 from dslab.privacy.spelling import Sign, is_alnum, normalise, respell, signs
 
 _CONSONANTS = "bcdfghjklmnpqrstvwxz"  # no vowels: no words
-_LETTERS = "ABCDEFGHJKLMNPQRTUWXY"  # those of company codes: no I O S V Z
 _NO_HEX = "ghijkmnpqrstuvwx"
 _PROVINCES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤川青藏琼宁"
 _TRIES = 1000
-# Luhn's weights, by the place counted from the right: even places are doubled, their digits added.
-_DOUBLED = ((0, 2, 4, 6, 8, 1, 3, 5, 7, 9), tuple(range(10)))
 _KEPT_ESCAPE = re.compile(r"\\[nrtu\"\\/]")
-
-
-class Draw:
-    """Numbers drawn from a digest: SHA-256(digest || counter), four bytes a number."""
-
-    def __init__(self, digest: bytes, attempt: int = 0) -> None:
-        self._seed, self._block, self._bytes = digest + attempt.to_bytes(4, "big"), 0, b""
-
-    def below(self, n: int) -> int:
-        """A number in 0..n-1 (n far below 2^32, so that no number is favoured visibly)."""
-        if len(self._bytes) < 4:
-            self._bytes += hashlib.sha256(self._seed + self._block.to_bytes(4, "big")).digest()
-            self._block += 1
-        number, self._bytes = int.from_bytes(self._bytes[:4], "big"), self._bytes[4:]
-        return number % n
-
-    def pick(self, choices: str) -> str:
-        return choices[self.below(len(choices))]
-
-    def like(self, char: str, letters: str = _LETTERS) -> str:
-        """A digit for a digit, one of `letters` for a letter, in its case; anything else as it is."""
-        if char.isdigit():
-            return str(self.below(10))
-        if char.isalpha():
-            letter = self.pick(letters)
-            return letter.lower() if char.islower() else letter.upper()
-        return char
 
 
 def surrogate(type: str, value: str, key: bytes) -> str | None:
@@ -83,12 +51,12 @@ def surrogate(type: str, value: str, key: bytes) -> str | None:
         # What is accepted may depend on the signs alone, not on the spelling, or two spellings would part.
         if type in _CODES:
             code = _CODES[type](plain, draw)
-            if not _holds_a_value(code):
+            if not holds_a_value(code):
                 return respell(spelled, code, surplus="0" if type == "PHONE_INTL" else None)
         else:
             made = _SHAPED[type](plain, spelled, draw)
             text = fold(made).text
-            if not _holds_a_value(text.upper()) and not (type == "EMAIL" and _ends_early(text)):
+            if not holds_a_value(text.upper()) and not (type == "EMAIL" and ends_early(text)):
                 return made
     return None
 
@@ -127,36 +95,6 @@ def is_surrogate(type: str, value: str) -> bool:
         "IBAN": checksums.iban,
     }
     return type in checks and not checks[type](code)
-
-
-def _holds_a_value(code: str) -> bool:
-    """Is some stretch of the digits a card, a mobile or a resident ID, or the whole a company code or an IBAN?"""
-    if checksums.uscc(code) or checksums.iban(code) or checksums.cn_id(code):
-        return True
-    for run in re.finditer("[0-9]{11,}", code):
-        digits = run[0]
-        if any(ASSIGNED.match(digits, start) for start in range(len(digits) - 10)) or _holds_a_card(digits):
-            return True
-        if any(checksums.cn_id(digits[start : start + 18]) for start in range(len(digits) - 17)):
-            return True
-    return False
-
-
-def _holds_a_card(digits: str) -> bool:
-    """Does a stretch of 12 to 19 digits pass Luhn under a known issuer? Each end is walked back from once."""
-    for end in range(12, len(digits) + 1):
-        total = 0
-        for size in range(1, min(19, end) + 1):
-            total += _DOUBLED[size % 2][ord(digits[end - size]) - 48]
-            if size >= 12 and total % 10 == 0 and issuer(digits[end - size : end]):
-                return True
-    return False
-
-
-def _ends_early(address: str) -> bool:
-    """Is a label before the last one a top-level domain, so that a real domain could be read there?"""
-    labels = address.rpartition("@")[2].lower().split(".")
-    return any(is_top_level(label) for label in labels[1:-1])
 
 
 def _cn_id(plain: str, draw: Draw) -> str:

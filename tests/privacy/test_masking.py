@@ -181,7 +181,7 @@ def test_every_value_in_every_place(mode):
 
 
 @EVERY_MODE
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     picks=st.lists(st.tuples(st.sampled_from(values(2)), st.sampled_from(PLACES)), min_size=1, max_size=4),
     joint=st.sampled_from(
@@ -197,7 +197,7 @@ def test_values_side_by_side(mode, picks, joint):
 
 
 @EVERY_MODE
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(text=st.text(alphabet="0123456789+-() .:/@<>_xXAeE电话卡护照SN", max_size=80))
 def test_noise(mode, text):
     assert_settled(MASKERS[mode], text)

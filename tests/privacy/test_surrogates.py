@@ -17,11 +17,13 @@ from stdnum.cn import uscc as stdnum_uscc
 from stdnum.us import ssn as stdnum_ssn
 
 from dslab.privacy import TYPES, Detector, Masker, checksums
+from dslab.privacy.draw import Draw
 from dslab.privacy.fold import fold
+from dslab.privacy.hazards import holds_a_card, holds_a_value
 from dslab.privacy.keys import keyed_digest
 from dslab.privacy.recognizers.domains import is_top_level
 from dslab.privacy.spelling import normalise, respell, signs
-from dslab.privacy.surrogates import Draw, _holds_a_card, _holds_a_value, is_surrogate, surrogate
+from dslab.privacy.surrogates import is_surrogate, surrogate
 
 KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
 MASKER = Masker(Detector(), mode="surrogate", key=KEY)
@@ -158,17 +160,17 @@ def test_what_a_surrogate_may_not_hold():
         "91350100M000100Y43",
         "GB82WEST12345698765432",
     ):
-        assert _holds_a_value(value)
+        assert holds_a_value(value)
     for value in ("004111111111111111", "0013800138000"):
-        assert _holds_a_value(value)
+        assert holds_a_value(value)
     # Resident IDs inside longer runs, of which no stretch is a card or begins like a mobile.
     firsts = [f"22000020030205{serial:03d}" for serial in range(200)]
     numbers = [f"0{first}{checksums.cn_id_check(first)}0" for first in firsts if checksums.cn_id_check(first) != "X"]
-    inside = [n for n in numbers if not _holds_a_card(n)]
+    inside = [n for n in numbers if not holds_a_card(n)]
     assert len(inside) > 3
-    assert all(_holds_a_value(value) for value in inside)
+    assert all(holds_a_value(value) for value in inside)
     for value in ("4111111111111112", "15400138000", "110105194912310020", "12345678", "", "A" * 18):
-        assert not _holds_a_value(value)
+        assert not holds_a_value(value)
 
 
 def test_no_label_inside_an_address_ends_it_early():
