@@ -271,3 +271,4 @@ CHINESE_FILLERS = frozenset(
 )
 ENGLISH = {word: kind for kind, words in _WORDS.items() for word in words.split("|")}
 CHINESE = {word: kind for kind, words in _CHINESE.items() for word in words.split()}
+PHONE_WORDS = sorted(word for words in (ENGLISH, CHINESE) for word, kind in words.items() if kind in ("phone", "phoneish"))

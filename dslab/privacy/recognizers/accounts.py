@@ -105,9 +105,9 @@ def _uscc(document: Document, start: int, end: int) -> Span | None:
     text = document.text
     pieces = _PIECES.findall(text[start:end])
     code = "".join(pieces).upper()
-    if not _USCC_SIGNS.fullmatch(code) or not checksums.uscc(code):
+    if not _USCC_SIGNS.fullmatch(code) or (code[2:4] not in checksums.PROVINCES and code[2:4] != "10"):
         return None
-    if code[2:4] not in checksums.PROVINCES and code[2:4] != "10":
+    if len(set(code)) < 4 or not checksums.uscc(code):
         return None
     called = document.is_called(start, end, _LABELS, 40)
     if not called:

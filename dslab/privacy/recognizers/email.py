@@ -19,6 +19,7 @@ _LOCAL = r"A-Za-z0-9\u00c0-\u024f\u0370-\u04ff"
 _LOCAL_LEFT = re.compile(rf"""(?:"[^"\n@]{{1,64}}"|[{_LOCAL}._%+\-'!#$&*=^{{}}~|]{{1,128}})\Z""")
 _DOMAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9\-]{0,62})(?:\.[A-Za-z0-9][A-Za-z0-9\-]{0,62}){1,8}")
 _WIDE_DOMAIN = re.compile(r"(?:[^\W_]|-){1,63}(?:\.(?:[^\W_]|-){1,63}){1,6}")
+_MAY_BE_DOMAIN = re.compile(r"\[|(?:[^\W_]|-){1,63}\.[^\W_]")
 _LITERAL = re.compile(r"\[(?:IPv6:)?[0-9A-Fa-f:.]{3,45}\]")
 _URL_LOGIN = re.compile(r"://[^\s/@]{0,200}\Z")
 _SCP = re.compile(r":[~/]|:[A-Za-z0-9._\-]{1,64}/")
@@ -37,6 +38,11 @@ def find(document: Document) -> Iterator[Span]:
 
 
 def _around(text: str, at: int) -> Span | None:
+    before, after = text[at - 1 : at] if at else "", text[at + 1 : at + 2]
+    if not before or before.isspace() or before in "@.，。：" or not (after.isalnum() or after == "["):
+        return None
+    if not _MAY_BE_DOMAIN.match(text, at + 1):
+        return None
     local = _LOCAL_LEFT.search(text, max(0, at - 129), at)
     if not local:
         return None

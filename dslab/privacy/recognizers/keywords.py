@@ -14,9 +14,9 @@ from dslab.privacy.recognizers.entropy import is_password, is_placeholder, is_ra
 from dslab.privacy.spans import Span
 
 # What is searched for, in lower case. Whatever else belongs to the name follows or precedes.
-_HINTS = ("pass", "pwd", "secret", "token", "key", "credential", "bearer", "authorization", "psk")
+_HINTS = ("pass", "pwd", "secret", "token", "key", "credential", "bearer", "authorization")
 _NAME = re.compile(
-    r"(?P<word>pass(?:word|wd|phrase|code|wort)?s?|pwd|psk|secret|token|key|credentials?|authorization|bearer)"
+    r"(?P<word>pass(?:word|wd|phrase|code|wort)?s?|pwd|secret|token|key|credentials?|authorization|bearer)"
     r"(?P<tail>(?:[_\-. ]?(?:access|key|token|secret|id|value|hash|string|code|base|b64|new|old|current|prod|dev|test|admin|root|user|db|[0-9])){0,3})"
     r"(?P<gap>[\"'`\])]{0,2}[ \t]{0,4}(?::=|=>|->|==?|:|：|＝)[ \t]{0,4}|[ \t]{1,2}(?:is|was|为|是)[ \t:：]{1,3}|[ \t]{1,2})"
     r"(?:str[ \t]{0,2}=[ \t]{0,2})?(?P<scheme>[\"'`]?(?:Bearer|Basic|Token|token)[ \t]{1,2})?(?P<quote>[\"'`]|\\\"|&quot;)?",
@@ -33,7 +33,7 @@ _QUOTED = {
     "'": re.compile(r"[^'\n]{6,600}(?=')"),
     "`": re.compile(r"[^`\n]{6,600}(?=`)"),
 }
-_CHOSEN = frozenset(("pass", "password", "passwd", "passphrase", "passcode", "passwort", "pwd", "psk", "passwords"))
+_CHOSEN = frozenset(("pass", "password", "passwd", "passphrase", "passcode", "passwort", "pwd", "passwords"))
 
 
 def assigned(document: Document) -> Iterator[Span]:
@@ -46,10 +46,10 @@ def assigned(document: Document) -> Iterator[Span]:
                 continue
             match = _NAME.match(text, position)
             if match and _is_name(text, position, match):
-                span = _value(text, match)
-                past = span.end if span else match.end("word")
-                if span:
-                    yield span
+                start, end, found = _value(text, match)
+                past = max(end, match.end("word"))
+                if found:
+                    yield Span(start, end, "SECRET", 0.9, "secret:keyword+entropy")
     if not text.isascii() and any(hint in text for hint in _CHINESE_HINTS):
         for found in _CHINESE.finditer(text):
             value = _plain(text, found.end())
@@ -83,27 +83,24 @@ def _is_name(text: str, start: int, match: re.Match[str]) -> bool:
     return True
 
 
-def _value(text: str, match: re.Match[str]) -> Span | None:
+def _value(text: str, match: re.Match[str]) -> tuple[int, int, bool]:
+    """Where the value behind a name stands, and whether it is a secret."""
     word, start = match["word"].lower(), match.end()
     explicit = match["gap"].strip(" \t\"'`])") != "" or match["scheme"] is not None
     if not explicit and word != "bearer":
-        return None
+        return start, 0, False
     quote = match["quote"] or (match["scheme"] or "")[:1].strip("BbTt")
     if quote in _QUOTED:
         found = _QUOTED[quote].match(text, start)
         value = found[0] if found else ""
-        if " " in value and word not in _CHOSEN:
-            return None
     else:
         value = _plain(text, start)
-    if len(value) < 6 or is_placeholder(value):
-        return None
-    chosen = word in _CHOSEN and explicit
-    if (chosen and (is_password(value) or is_random(value))) or (
-        len(value) >= 16 and is_random(value) and not _is_public(text, match)
-    ):
-        return Span(start, start + len(value), "SECRET", 0.9, "secret:keyword+entropy")
-    return None
+    end, chosen = start + len(value), word in _CHOSEN and explicit
+    if len(value) < 6 or (" " in value and not chosen) or is_placeholder(value[:80]):
+        return start, end, False
+    if chosen and (is_password(value) or is_random(value)):
+        return start, end, True
+    return start, end, len(value) >= 16 and is_random(value) and not _is_public(text, match)
 
 
 def _is_public(text: str, match: re.Match[str]) -> bool:

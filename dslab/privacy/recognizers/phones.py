@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import phonenumbers
 
 from dslab.privacy.context import NEGATIVE, Label
+from dslab.privacy.labels import PHONE_WORDS
 from dslab.privacy.recognizers.base import Document
 from dslab.privacy.recognizers.phone_shapes import (
     cut_extension,
@@ -35,6 +36,7 @@ _GLUED_WORD = re.compile(r"(?<![0-9A-Za-z])(?:tel|phone|fax|ph|call|mob|t|f|m|te
 _EXTENSION = re.compile(r"x[0-9]|ext", re.IGNORECASE)
 _MOBILE = re.compile("861[3-9][0-9]{9}")
 _CODES = frozenset(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
+_PATIENCE = 40
 _DENIED = NEGATIVE | {"key", "ssn", "card", "uscc", "passport", "iban"}
 
 
@@ -49,13 +51,20 @@ def find(document: Document) -> Iterator[Span]:
             if span and span.start >= taken:
                 taken = span.end
                 yield span
-    last_end = -100
+    last_end, misses, is_mentioned = -100, 0, True
     for groups in document.spots.runs:
         for start, end in numbers_in(text, groups):
+            if not is_mentioned and not is_nanp(text[start - 1 : end]) and not is_nanp(text[start:end]):
+                continue
             span = _national(document, start, end, last_end)
             if span:
                 last_end = span.end
                 yield span
+                continue
+            misses += 1
+            if misses == _PATIENCE:
+                # A table of figures: read on only if some phone word stands somewhere in the text.
+                is_mentioned = any(word in document.lower for word in PHONE_WORDS)
 
 
 def is_possible(digits: str) -> bool:

@@ -14,12 +14,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from dslab.privacy.checksums import PROVINCES
+
 # Starts with a character class, so that `re` skips to digits at full speed. A run is seven signs and more.
 _SPOT = re.compile(r"[0-9](?:[0-9 .()\-/\n\r+\t（）]{5,}[0-9Xx]|[A-Za-z])")
 _GROUP = re.compile("[0-9]+")
 _JOINT = re.compile(r"[ .\-]|  {1,2}| - |[ \-]?\r?\n[ \t]{0,8}")
 _MOST_DIGITS = 19
-_MOST_GROUPS = 8
+_MOST_GROUPS = 6
 
 Groups = list[tuple[int, int]]
 
@@ -95,7 +97,7 @@ class Chunk:
 
 
 def chunks(text: str, groups: Groups) -> Iterator[tuple[int, list[Chunk]]]:
-    """For each group of a run, what can be read from it on: 9 to 19 digits, whole groups, at most eight of them.
+    """For each group of a run, what can be read from it on: 9 to 19 digits, whole groups, at most six of them.
 
     Digit by digit counts too, if all the single digits of the series make one number: a row of a table of small integers
     is far longer, or shorter, and is passed over at once.
@@ -130,6 +132,7 @@ _SPELLED = frozenset((9, 11, 13, 14, 15, 16, 17, 18, 19))
 
 def _grouped(text: str, groups: Groups, first: int) -> Iterator[Chunk]:
     total, kind = 0, None
+    head = text[groups[first][0] : groups[first][0] + 2]
     for last in range(first, min(first + _MOST_GROUPS, len(groups))):
         if last > first:
             # One kind of separator throughout; blanks and line breaks are one kind.
@@ -139,10 +142,24 @@ def _grouped(text: str, groups: Groups, first: int) -> Iterator[Chunk]:
                 return
             kind = joint
         total += groups[last][1] - groups[last][0]
-        if total > _MOST_DIGITS:
+        count = last - first + 1
+        if total > _MOST_DIGITS or (count > 2 and total * 2 < count * 5):
             return
-        if total == 9 or total >= 11:
+        if total == 9 and count == 3 and groups[first + 1][1] - groups[first + 1][0] != 2:
+            continue  # 3-2-4 or nothing
+        if _may_be(total, count, head):
             yield _chunk(text, groups, first, last)
+
+
+def _may_be(total: int, count: int, head: str) -> bool:
+    """Is there a type with this many digits that starts like this? Most tables of figures end here."""
+    if total == 9:
+        return count in (1, 3)
+    if total == 11:
+        return head[0] == "1"
+    if total in (13, 15) and head in ("86", "00"):
+        return True
+    return total >= 12 and (head[0] in "234569" or head in ("81", "18") or (total >= 17 and head in PROVINCES))
 
 
 def _chunk(text: str, groups: Groups, first: int, last: int) -> Chunk:

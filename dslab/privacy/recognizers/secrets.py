@@ -60,14 +60,14 @@ def find(document: Document) -> Iterator[Span]:
     yield from _prefixed(document)
     if ":AA" in text:
         yield from (Span(*m.span(), "SECRET", 0.98, "secret:shape") for m in _BOT.finditer(text))
-    if "Key=" in text or "sig=" in text:
+    if "=" in text and ("Key=" in text or "sig=" in text):
         for match in _AZURE.finditer(text):
             if not is_placeholder(match[1]) and is_random(match[1]):
                 yield Span(*match.span(1), "SECRET", 0.98, "secret:keyword+shape")
-    if "hooks" in text:
+    if "://" in text and "hooks" in text:
         for match in _HOOK.finditer(text):
             yield Span(*match.span(1 if match[1] else 2), "SECRET", 0.98, "secret:shape")
-    if "PRIVATE KEY" in text:
+    if "-----BEGIN" in text:
         yield from _pem(text)
     if "://" in text and "@" in text:
         for match in _URL.finditer(text):
