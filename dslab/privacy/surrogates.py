@@ -85,7 +85,7 @@ def is_surrogate(type: str, value: str) -> bool:
     if type == "CN_MOBILE":
         return re.fullmatch("(?:00)?(?:86)?154[0-9]{8}", code) is not None
     if type == "PHONE_INTL":
-        return code.startswith("000")
+        return re.match("000|(?:00)?86154[0-9]{8}$", code) is not None  # the latter: a mobile's, with its country code
     if type == "US_SSN":
         return re.fullmatch("9[0-9]{2}[1-4][0-9]{5}", code) is not None
     checks: dict[str, Callable[[str], bool]] = {

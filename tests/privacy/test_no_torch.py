@@ -51,7 +51,7 @@ PROGRAM = """
         assert len(spans) == 1 and "ann@example.com" not in masked, mode
     exact_duplicates(["a b c", "a b c"])
     from dslab.clean import Job, clean_shard
-    counts = clean_shard(sys.argv[1], sys.argv[2], Job(mask="tag"))
+    counts = clean_shard(sys.argv[1], sys.argv[2], Job(mask="tag"), quarantine=sys.argv[2] + ".bad")
     counts.check()
     for module in ("datasets", "presidio", "datatrove"):
         try:

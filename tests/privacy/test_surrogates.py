@@ -152,6 +152,14 @@ def test_no_stretch_of_an_account_is_a_card_a_mobile_or_an_id(number):
             assert numbers.find(f"card {made[start : start + size]} ") == []
 
 
+@pytest.mark.parametrize("type", TYPES)
+def test_where_a_value_usually_stands_its_surrogate_stays(type):
+    """No fall back to the tag there: a surrogate is not found as anything else."""
+    for value in values_of(type, range(6)):
+        text, _ = MASKER.apply(NAMED[type].replace("{}", value))
+        assert f"<{type}" not in text
+
+
 def test_what_a_surrogate_may_not_hold():
     for value in (
         "4111111111111111",
