@@ -64,6 +64,11 @@ class Plan:
     def job(self) -> Job:
         return self.recipe.job
 
+    def start(self) -> None:
+        """Write down what the run is. On many machines each may do it: all write the same bytes."""
+        if not self.is_resumed:
+            manifest.write_run(self.layout, self.description)
+
 
 @dataclass
 class Result:
@@ -156,8 +161,7 @@ def execute(plan: Plan, workers: int = 1, progress: Progress | None = None) -> R
     started = time.monotonic()
     result = Result(plan)
     with alone(plan.layout), swept(plan.layout):
-        if not plan.is_resumed:
-            manifest.write_run(plan.layout, plan.description)
+        plan.start()
         _verify(plan, workers, progress, result)
         left = [shard for shard in plan.shards if shard.name not in result.done]
         if left and plan.job.dedup is not None:
