@@ -26,6 +26,8 @@ _TOKEN = re.compile("[A-Za-z\u00c0-\u024f]+|[\u4e00-\u9fff\u3040-\u30ff\uac00-\u
 _STOP = re.compile("[。！？!?;；]|[.](?![0-9A-Za-z_])|[.]$")
 _ABBREVIATIONS = frozenset(("no", "nr", "num", "tel", "ph", "mob", "tél", "t", "m", "f", "fax", "cell", "nos", "telef"))
 _CAMEL = re.compile("(?<=[a-z0-9])(?=[A-Z])")
+# Characters set apart to fill a form's line: "电 话".
+_SPREAD = re.compile("(?<![\u4e00-\u9fff])(?:[\u4e00-\u9fff] {1,4})+[\u4e00-\u9fff](?![\u4e00-\u9fff])")
 _LONGEST = max(map(len, [*CHINESE, *CHINESE_FILLERS]))
 
 
@@ -61,6 +63,8 @@ def units(window: str) -> list[_Unit]:
     [None, 'phone', 'phone', '', 'order', None]
     """
     spaced = _CAMEL.sub(" ", window) if not window.islower() else window
+    if not window.isascii():
+        spaced = _SPREAD.sub(lambda m: m[0].replace(" ", ""), spaced)
     shift = len(window) - len(spaced)  # positions count from the end, where the value stands
     found: list[_Unit] = []
     tokens = [(m[0], m.start() + shift, m.end() + shift) for m in _TOKEN.finditer(spaced)]
@@ -127,7 +131,11 @@ class Context:
         last_break = window.rfind("\n")
         labels, bound, size, before = [], True, len(window), len(window)
         for unit in reversed(units(window)):
-            if bound and unit.word.lower() not in _ABBREVIATIONS and _STOP.search(window, unit.end, before):
+            if (
+                bound
+                and unit.word.lower().rpartition(" ")[2] not in _ABBREVIATIONS
+                and _STOP.search(window, unit.end, before)
+            ):
                 bound = False
             before = unit.start
             if unit.kind:

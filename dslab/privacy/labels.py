@@ -33,7 +33,7 @@ _WORDS = {
     "goods": "isbn|issn|ean|upc|barcode|gtin|asin|sku|part|pn|p n|model|serial|serial number|sn|s n|item|product|catalog|catalogue|article|"
     "ndc|part no|part number|stock|product code|component|mpn|fcc|cas",
     "device": "imei|imsi|iccid|meid|mac|device|udid|eid|vin|chassis|esn|imeisv|tac|device id|android id|idfa",
-    "key": "id|uid|uuid|guid|ref|reference|code|seq|index|row|pid|thread|hash|commit|md5|sha|sha1|sha256|digest|checksum|ein|vat|duns|fein|npi|dea|siren|siret|abn|icp|"
+    "key": "meeting|meeting id|room|zoom|id|uid|uuid|guid|ref|reference|code|seq|index|row|pid|thread|hash|commit|md5|sha|sha1|sha256|digest|checksum|ein|vat|duns|fein|npi|dea|siren|siret|abn|icp|"
     "nonce|snowflake|offset|record|entry|doi|pmid|patent|tweet|status|message id|msg id|user id|userid|object id|trace id|span id|"
     "session|primary key|etag|crc|crc32|seed|step|epoch|block|tx|nct|rfc|bug|issue|pr|errno|error|hex|addr 0x|pointer|version id",
     "time": "timestamp|ts|time|epoch|date|datetime|unix|ms|created|updated|expires|expire|expiry|exp|issued|dob|birth|birthday|born|mtime|"
@@ -65,7 +65,7 @@ _CHINESE = {
     "物流单号 交易流水 退款单 支付单 商户单号 保单 案号 发票号 票据 编单 报案号 挂号",
     "goods": "条码 条形码 书号 货号 型号 零件 料号 序列号 产品 商品 图号 件号 规格 商品编码 产品编号 零件号 产品序列号 国际标准书号",
     "device": "设备号 串号 设备 机器码 车架号 发动机号 设备编号 手机串号 设备码 电表号",
-    "key": "编号 工号 学号 编码 代码 哈希 提交 索引 学籍号 会员号 主键 单元 编码号 用户ID 会员 房间号 考号 准考证 卷号 备案 备案号 ICP备 公网安备 专利号 专利 学籍 组织机构代码 房号 门牌",
+    "key": "编号 工号 学号 编码 代码 哈希 提交 索引 学籍号 会员号 主键 单元 编码号 用户ID 会员 房间号 考号 准考证 卷号 会议号 会议ID 房间 备案 备案号 ICP备 公网安备 专利号 专利 学籍 组织机构代码 房号 门牌",
     "time": "时间戳 时间 日期 生日 有效期 签发 到期 出生 起始 截止 生效",
     "money": "金额 价格 总计 合计 余额 浏览量 人口 字节 数量 总额 售价 播放量 阅读量 营收 单价 库存",
     "version": "版本 构建 引导程序 对象标识符 标识符 章节 固件 升级 驱动 更新到 小节 第 条款 版本号 内核 详见 见 升级到 协议 依赖 组件",
@@ -271,4 +271,6 @@ CHINESE_FILLERS = frozenset(
 )
 ENGLISH = {word: kind for kind, words in _WORDS.items() for word in words.split("|")}
 CHINESE = {word: kind for kind, words in _CHINESE.items() for word in words.split()}
-PHONE_WORDS = sorted(word for words in (ENGLISH, CHINESE) for word, kind in words.items() if kind in ("phone", "phoneish"))
+PHONE_WORDS = sorted(
+    word for words in (ENGLISH, CHINESE) for word, kind in words.items() if kind in ("phone", "phoneish")
+)

@@ -1,4 +1,4 @@
-"""Which column is this? Headers of Markdown, CSV and TSV tables, found from a position in the text.
+"""Which column is this? Headers of Markdown, CSV and TSV tables and SQL inserts, found from a position in the text.
 
 A table is a run of lines with the same delimiter; its first line is the header. Lines are looked at one at a time, the
 table of a line is remembered, so that a file of n lines costs n steps however many values ask.
@@ -10,11 +10,12 @@ import re
 from bisect import bisect_right
 
 _CELL = {
-    delimiter: re.compile(rf'\s*"(?:[^"\n]|"")*"\s*(?={re.escape(delimiter)}|$)|[^{re.escape(delimiter)}\n]*')
+    delimiter: re.compile(rf'\s*["](?:[^"\n]|"")*"\s*(?={re.escape(delimiter)}|$)|[^{re.escape(delimiter)}\n]*')
     for delimiter in ",;\t|"
 }
 _BOX = str.maketrans("│┃║｜，；", "||||,;")
 _RULE = re.compile(r"[\s|+:=\-_─━═┄┼╋╬├┤┝┥┠┨╠╣┌┐└┘┬┴┏┓┗┛┳┻╔╗╚╝╦╩╪╫╞╡]+")
+_INSERT = re.compile(r"\(([^()]{1,1000})\)\s{1,8}(?:VALUES|values)\s{0,8}")
 _LONGEST_LINE = 2000
 
 
@@ -26,6 +27,9 @@ class Tables:
         self.starts = [0, *(m.end() for m in re.finditer("\n", text))]
         self._header: dict[tuple[int, str], list[str] | None] = {}
         self._known: dict[tuple[int, str], int] = {}
+        self._inserts: list[tuple[int, list[str]]] = []
+        if "VALUES" in text or "values" in text:
+            self._inserts = [(m.end(), m[1].split(",")) for m in _INSERT.finditer(text)]
 
     def line(self, number: int) -> str:
         """A line without its line break; "" for one that is too long to be a table's."""
@@ -37,6 +41,13 @@ class Tables:
         """The header cell of the column that holds a position; None outside tables and in a header itself."""
         number = bisect_right(self.starts, position) - 1
         line = self.line(number)
+        if self._inserts:
+            head = bisect_right(self._inserts, (position,)) - 1
+            if head >= 0 and self._is_values(self._inserts[head][0], position):
+                columns = self._inserts[head][1]
+                row = self.text[max(self._inserts[head][0], position - 1000) : position].rpartition("(")[2]
+                column = len(self._split(row, ",")) - 1
+                return columns[column] if column < len(columns) else None
         for delimiter in "|\t,;":
             if delimiter not in line:
                 continue
@@ -48,6 +59,11 @@ class Tables:
             if len(cells) > 1 and column < len(cells) and not any(len(cell) > 40 for cell in cells):
                 return cells[column]
         return None
+
+    def _is_values(self, start: int, position: int) -> bool:
+        """Is a position among the rows behind VALUES: no statement ends in between?"""
+        end = self.text.find(";\n", start, position)
+        return end < 0 and position - start < 100_000
 
     def _first_line(self, number: int, delimiter: str) -> int:
         """The first line of the run of lines with as many delimiters as this one; each line is walked over once.

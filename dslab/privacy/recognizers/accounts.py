@@ -115,7 +115,7 @@ def _uscc(document: Document, start: int, end: int) -> Span | None:
         # All digits, or in pieces: one number in 31 passes the check, so the rest must fit a company's.
         if not usual or (code.isdigit() and (len(pieces) > 1 or code[:2] not in _COMPANIES)):
             return None
-        if text[start - 1 : start] in ("-", "_", ".", "/") and start > 1 and _is_alnum(text[start - 2]):
+        if text[start - 1 : start] in ("-", "_", ".") and start > 1 and _is_alnum(text[start - 2]):
             return None
         if document.is_denied(start, end, _NOT) and (code.isdigit() or len(pieces) > 1):
             return None

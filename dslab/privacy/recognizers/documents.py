@@ -64,8 +64,8 @@ def _may_name_passports(document: Document) -> bool:
         return True
     if lower.isascii():
         return "travel document" in lower or "pasaporte" in lower
-    return "照" in lower and ("护照" in lower or "護照" in lower) or "证" in lower and any(
-        word in lower for word in ("通行证", "回乡证", "旅行证", "台胞证")
+    return ("照" in lower and ("护照" in lower or "護照" in lower)) or (
+        "证" in lower and any(word in lower for word in ("通行证", "回乡证", "旅行证", "台胞证"))
     )
 
 
@@ -73,11 +73,10 @@ def _passports(document: Document) -> Iterator[Span]:
     text = document.text
     if not _may_name_passports(document):
         return
-    for match in _digit_words(text):
-        start, end = match
-        value = text[start:end]
-        compact = value.replace(" ", "").upper()
-        if sum(c.isdigit() for c in compact) < 4 or re.fullmatch("(?:19|20)[0-9]{6}", compact):
+    for start, end in _codes(text):
+        compact = text[start:end].replace(" ", "").upper()
+        digits = sum(char.isdigit() for char in compact)
+        if not digits or _DAY.fullmatch(compact):
             continue
         chinese = _CHINESE_PASSPORT.fullmatch(compact) is not None
         if not chinese and not _GENERAL_PASSPORT.fullmatch(compact):
@@ -85,36 +84,27 @@ def _passports(document: Document) -> Iterator[Span]:
         label = document.label(start, end)
         if label is None or label.kind not in _PASS or (label.kind == "cn_id" and not chinese):
             continue
-        if label.bound or label.gap <= (24 if chinese else 16):
+        if not chinese and digits < 4 and not (label.bound and text[start:end].isupper() and end - start >= 8):
+            continue
+        if label.bound or label.gap <= (24 if chinese else 12):
             yield Span(start, end, "PASSPORT", 0.75 if chinese else 0.7, "passport:pattern+context")
 
 
-def _digit_words(text: str) -> Iterator[tuple[int, int]]:
-    """Words of letters and digits, found at their first digit."""
-    taken = 0
-    for match in re.finditer(r"[0-9][0-9A-Za-z]{3,11}|[0-9]{2}(?: [0-9]{2,4}){2,3}", text):
+_DAY = re.compile("(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])[0-3][0-9]")
+
+
+def _codes(text: str) -> Iterator[tuple[int, int]]:
+    """Words of letters and digits that could be a passport number; "E 12345678" and "533 380 006" count as one."""
+    for match in _CODE.finditer(text):
         start, end = match.span()
-        back = start
-        while back > 0 and start - back < 4 and text[back - 1].isascii() and text[back - 1].isalpha():
-            back -= 1
-        if (
-            back == start
-            and back > 1
-            and text[back - 1] == " "
-            and text[back - 2].isascii()
-            and text[back - 2].isupper()
-            and not text[back - 3 : back - 2].isalnum()
-        ):
-            back -= 2  # "E 12345678"
-        if back < taken or (end < len(text) and text[end].isascii() and text[end].isalnum()):
+        before, after = text[max(0, start - 2) : start], text[end : end + 2]
+        if before[-1:] in ("-", "_", ".", "/") and len(before) == 2 and before[0].isascii() and before[0].isalnum():
             continue
-        before = text[max(0, back - 2) : back]
-        if (before[-1:].isascii() and before[-1:].isalnum()) or (
-            before[-1:] in ("-", "_", ".", "/") and before[:1].isascii() and before[:1].isalnum()
-        ):
-            continue
-        after = text[end : end + 2]
         if after[:1] in ("-", "_", ".", "/") and after[1:].isascii() and after[1:].isalnum():
             continue
-        taken = end
-        yield back, end
+        yield start, end
+
+
+_CODE = re.compile(
+    r"(?<![0-9A-Za-z])(?:[A-Za-z]{1,2} [0-9]{6,8}|[0-9]{3} [0-9]{3} [0-9]{3}|[0-9A-Za-z]{6,11})(?![0-9A-Za-z])"
+)

@@ -23,7 +23,7 @@ _MAY_BE_DOMAIN = re.compile(r"\[|(?:[^\W_]|-){1,63}\.[^\W_]")
 _LITERAL = re.compile(r"\[(?:IPv6:)?[0-9A-Fa-f:.]{3,45}\]")
 _URL_LOGIN = re.compile(r"://[^\s/@]{0,200}\Z")
 _SCP = re.compile(r":[~/]|:[A-Za-z0-9._\-]{1,64}/")
-_MAIL_WORD = re.compile(r"e-?mail|mail|邮箱|邮件|邮|@", re.IGNORECASE)
+_MAIL_WORD = re.compile(r"e-?mail|mail|邮箱|邮件|邮", re.IGNORECASE)
 
 
 def find(document: Document) -> Iterator[Span]:
@@ -110,7 +110,7 @@ def _cut_at_top_level(text: str, begin: int, stop: int, start: int) -> int | Non
     for count in range(len(labels), 1, -1):
         label = labels[count - 1]
         rest = labels[count] if count < len(labels) else ""
-        if rest and not (rest[0].isupper() or rest.isdigit()) and not labels[-1].lower() == "invalid":
+        if rest and not (rest[0].isupper() or rest.isdigit()) and labels[-1].lower() != "invalid":
             # Another label follows in lower case: part of a longer name.
             return _unknown(text, begin, domain, start)
         if labels[-1].lower() in ("invalid", "localhost"):

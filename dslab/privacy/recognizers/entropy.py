@@ -8,6 +8,7 @@ entropy alone does not part them, digits among the letters do.
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections import Counter
@@ -64,7 +65,7 @@ def is_random(value: str) -> bool:
 def switches(value: str) -> int:
     """How often neighbours change between lower case, upper case and the rest."""
     kinds = [0 if c.islower() else 1 if c.isupper() else 2 for c in value]
-    return sum(a != b for a, b in zip(kinds, kinds[1:], strict=False))
+    return sum(a != b for a, b in itertools.pairwise(kinds))
 
 
 def is_password(value: str) -> bool:

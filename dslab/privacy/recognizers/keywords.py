@@ -78,9 +78,7 @@ def _is_name(text: str, start: int, match: re.Match[str]) -> bool:
         )
         if not camel and not joined:
             return False
-    if before == "$" or text[start - 2 : start] == "${":
-        return False
-    return True
+    return not (before == "$" or text[start - 2 : start] == "${")
 
 
 def _value(text: str, match: re.Match[str]) -> tuple[int, int, bool]:

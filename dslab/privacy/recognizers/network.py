@@ -28,7 +28,9 @@ _IP_WORD = r"(?:ip|ipv[46]|host|addr|address|server|src|dst|peer|node|gateway|dn
 _NAMED = re.compile(rf"(?<![a-z]){_IP_WORD}[-_.@ ]?\Z|[0-9]{{1,3}}(?:\.[0-9]{{1,3}}){{3}}-\Z", re.IGNORECASE)
 _PRODUCT = re.compile(r"[A-Za-z][A-Za-z0-9+._\-]*/\Z")
 _URL = re.compile(r"(?:[a-z]+:)?//(?:[^\s/@]{1,64}@)?\Z")
-_LOGIN = re.compile(r"(?:ssh|scp|sftp|rsync|mosh|root|admin|ubuntu|deploy|git|user|[a-z_][a-z0-9_\-.]{0,31})@\Z")
+_LOGIN = re.compile(
+    r"(?<![0-9A-Za-z])(?:root|admin|ubuntu|deploy|ec2-user|centos|user|pi|git)@\Z|(?:ssh|scp|sftp|rsync|mosh|ftp)\b[^\n]{0,40}@\Z"
+)
 _FILE = re.compile(
     r"\.(?:tar|t?gz|zip|whl|jar|exe|deb|rpm|dmg|msi|apk|so|dll|pkg|x\b|\*|[A-Za-z]{2,4}[0-9]?\b)|-(?:[A-Za-z]|[0-9])|_[A-Za-z0-9]|\+[0-9A-Za-z]|\.[0-9]"
 )
@@ -80,8 +82,11 @@ def _is_v4(document: Document, start: int, end: int) -> bool:
     left = text[max(0, start - 40) : start]
     if _NAMED.search(left) or _URL.search(left):
         return True
-    if _JOINED.search(left) and not (_LOGIN.search(left) and max(octets) > 40):
-        return False
+    if _JOINED.search(left):
+        if _LOGIN.search(left):
+            return True
+        if not (left.endswith("@") and max(octets) > 40):
+            return False
     if left.endswith("/") and _PRODUCT.search(left):
         # Java writes host/address; a product starts with a capital, or has no port and no private address.
         name = _PRODUCT.search(left)
@@ -89,27 +94,26 @@ def _is_v4(document: Document, start: int, end: int) -> bool:
             return False
     if _NOT_AFTER.match(right):
         return False
-    label = document.context.nearest(start, ("ip", "ipish", *_NOT_IP))
-    if label and label.bound and label.kind in _NOT_IP:
+    labels = [label for label in document.context.left(start) if label.where == "left"]
+    if any(label.bound and label.kind in _NOT_IP for label in labels):
         return False
+    label = next((label for label in labels if label.kind in ("ip", "ipish", *_NOT_IP)), None)
     if _PORT.match(right) or (label and label.kind == "ip" and (label.bound or label.gap <= 24)):
         return True
     column = document.context.column(start)
-    if column and column.kind not in ("number",):
+    if column and column.kind != "number":
         return column.kind == "ip" or (column.kind not in _NOT_IP and max(octets) > 40)
     if document.policy == "precision":
         return False
-    if label and label.kind == "ipish" and label.bound and max(octets) > 20:
-        return True
-    if text[start:end] in _FAMOUS:
+    if label and label.kind == "ipish" and label.bound and (max(octets) > 20 or _is_private(octets)):
         return True
     # No word helps. Four small numbers are a version or a section; so are any at the start of a line before a title.
-    at_line_start = start == 0 or text[start - 1] == "\n" or left.rpartition("\n")[2].strip(" \t#*>-(（") == ""
+    at_line_start = left.rpartition("\n")[2].strip(" \t#*>-(（") == ""
     if at_line_start and max(octets) <= 40 and _HEADING.match(right):
         return False
     if label and label.kind in _NOT_IP and label.gap <= 12:
         return False
-    return max(octets) > 40 or (_is_private(octets) and octets[0] != 10)
+    return max(octets) > 40 or text[start:end] in _FAMOUS or (_is_private(octets) and octets[0] != 10)
 
 
 def _is_private(octets: list[int]) -> bool:

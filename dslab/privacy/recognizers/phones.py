@@ -29,7 +29,8 @@ from dslab.privacy.spans import Span
 
 _PLUS = re.compile(r"\+ ?[(（]?[0-9]{1,3}(?:[ .\-/()（）]{0,3}[0-9]){5,14}")
 _GROUP = re.compile("[0-9]+")
-_LIST = re.compile(r"[\s,;、/，；|]*(?:or|and|和|或)?\s*")
+# What stands between the members of a list, in a line or one a line.
+_LIST = re.compile(r"[\"')）]?(?: ?[,;、/，；|&]|)\s{0,8}(?:or |and |和|或|[\-*•] )?\s?[\"'(（]?")
 _SUM_LEFT = re.compile(r"[0-9)] ?[=×*^÷] ?\Z")
 _SUM_RIGHT = re.compile(r" ?[×*^÷=] ?[0-9]| [/+] [0-9]{1,4}(?![0-9])")
 _GLUED_WORD = re.compile(r"(?<![0-9A-Za-z])(?:tel|phone|fax|ph|call|mob|t|f|m|telephone|number)\Z", re.IGNORECASE)
@@ -119,15 +120,15 @@ def _national(document: Document, start: int, end: int, last_end: int) -> Span |
     digits = "".join(_GROUP.findall(text[start:end]))
     if not _is_free(text, start, end) or not _is_shaped(text[start:end], digits):
         return None
-    called = 0 <= start - last_end <= 6 and _LIST.fullmatch(text, last_end, start) is not None
-    if not called:
-        label = document.label(start, end)
-        called = _is_called(document, label, start, text[start:end], digits)
-        if not called:
-            if document.policy == "recall" and is_nanp(text[start:end]) and not _is_denied(label):
-                return Span(start, end, "PHONE_INTL", 0.5, "phone_intl:pattern")
-            return None
-    return Span(start, end, "PHONE_INTL", 0.6, "phone_intl:pattern+context")
+    label = document.label(start, end)
+    called = _is_called(document, label, start, text[start:end], digits)
+    if not called and 0 <= start - last_end <= 16 and (label is None or label.kind == "phone" or not label.bound):
+        called = _LIST.fullmatch(text, last_end, start) is not None
+    if called:
+        return Span(start, end, "PHONE_INTL", 0.6, "phone_intl:pattern+context")
+    if document.policy == "recall" and is_nanp(text[start:end]) and not _is_denied(label):
+        return Span(start, end, "PHONE_INTL", 0.5, "phone_intl:pattern")
+    return None
 
 
 def _is_free(text: str, start: int, end: int) -> bool:

@@ -10,6 +10,7 @@ A *mixed* place is a digit with a letter behind it: keys and tokens have one, pr
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -171,7 +172,7 @@ def _chunk(text: str, groups: Groups, first: int, last: int) -> Chunk:
         end=inside[-1][1],
         digits="".join([text[start:end] for start, end in inside]),
         shape=tuple([end - start for start, end in inside]),
-        joints=tuple([text[left[1] : right[0]] for left, right in zip(inside, inside[1:], strict=False)]),
+        joints=tuple([text[left[1] : right[0]] for left, right in itertools.pairwise(inside)]),
         before=before,
         after=after,
         length_before=groups[first - 1][1] - groups[first - 1][0] if before is not None else 0,
