@@ -5,18 +5,13 @@
     corpus(2000, seed=1)                     # a small bilingual web: .rows, and the truth about each fault planted
 
 A test set by the author of a detector flatters it; so there are two hands, who did not read each other's templates.
-A hand is a module of this folder with one function,
-
-    document(rng: random.Random, lang: str) -> Iterable[Piece]        # lang is "en" or "zh"
-
-which writes one document as pieces (`pieces.py`): plain strings, `Value(text, type, form)`, `Negative(text, kind)`.
-It draws from the given generator and nothing else. Values come from `values.value(rng, type, form=None)` and
-look-alikes from `negatives.negative(rng, kind=None)`, or are the hand's own. All follows from seed and number.
+A hand is a module of this folder with one function, documents(n, seed), that returns what `documents` below returns. It
+may write documents as pieces (`pieces.py`): plain strings, `Value(text, type, form)`, `Negative(text, kind)`, and take
+them from `values.value(rng, kind, form=None)` and `negatives.negative(rng, kind=None)`.
 """
 
 from __future__ import annotations
 
-import random
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -29,13 +24,12 @@ if TYPE_CHECKING:
 __all__ = ["Corpus", "Negative", "Piece", "Value", "assemble", "corpus", "documents", "negatives", "values"]
 
 HANDS = ("first", "second")
-LANGUAGES = ("en", "zh")
 _HOME = {"Corpus": "web", "corpus": "web"}
 _MODULES = {"negatives", "values"}
 
 
 def documents(n: int, seed: int, hand: str = "first") -> list[dict[str, Any]]:
-    """n labelled documents in English and Chinese, in turns.
+    """n labelled documents in English and Chinese.
 
     Returns {"id", "lang", "text", "spans": [{"start", "end", "type", "form"}], "neg": [{"start", "end", "kind"}]},
     offsets in code points. Document i is the same for every n.
@@ -47,12 +41,7 @@ def documents(n: int, seed: int, hand: str = "first") -> list[dict[str, Any]]:
     """
     if n < 0 or hand not in HANDS:
         raise ValueError(f"documents needs n >= 0 and hand in {HANDS}; got {n=}, {hand=}")
-    write = import_module(f"{__name__}.{hand}").document
-    made = []
-    for number in range(n):
-        lang = LANGUAGES[number % 2]
-        rng = random.Random(f"{hand}/{seed}/{number}")
-        made.append({"id": f"{hand}-{seed}-{number}", "lang": lang, **assemble(write(rng, lang))})
+    made: list[dict[str, Any]] = import_module(f"{__name__}.{hand}").documents(n, seed)
     return made
 
 

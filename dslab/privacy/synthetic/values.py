@@ -212,6 +212,18 @@ KINDS: dict[str, tuple[str, Callable[[random.Random], str]]] = {
 }  # fmt: skip
 
 
+TYPE_OF = {kind: type for kind, (type, _) in KINDS.items()}
+
+
+def draw(rng: random.Random, kind: str, plain: bool = False) -> tuple[str, str]:
+    """(text, form): a value of a kind in a spelling drawn at random, or in the plain one.
+
+    Raises KeyError for an unknown kind.
+    """
+    text = KINDS[kind][1](rng)
+    return forms.spell(rng, kind, text, "bare" if plain and "bare" in forms.of(kind) else None)
+
+
 def value(rng: random.Random, kind: str, form: str | None = None) -> Value:
     """A value of a kind, in a spelling: the given one, or drawn, the plain ones more often.
 
@@ -220,6 +232,6 @@ def value(rng: random.Random, kind: str, form: str | None = None) -> Value:
     >>> value(random.Random(0), "cn_mobile", "dash").form
     'dash'
     """
-    type, draw = KINDS[kind]
-    text, form = forms.spell(rng, kind, draw(rng), form)
+    type, make = KINDS[kind]
+    text, form = forms.spell(rng, kind, make(rng), form)
     return Value(text, type, form)
