@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 from dslab.privacy.synthetic.pieces import Negative, Piece, Value, assemble
 
 if TYPE_CHECKING:
+    from dslab.privacy.synthetic import negatives as negatives
+    from dslab.privacy.synthetic import values as values
     from dslab.privacy.synthetic.web import Corpus as Corpus
     from dslab.privacy.synthetic.web import corpus as corpus
 
