@@ -1,13 +1,13 @@
 """Check digits: why a number is evidence. A random number of the right length passes one time in 10, 11, 31 or 97.
 
     Luhn (ISO/IEC 7812)     sum of digits, every second one from the right doubled and its digits added, = 0 mod 10
-    GB 11643 (resident ID)  ISO 7064 MOD 11-2:   sum of a_i 2^(18-i) = 1 mod 11, X stands for 10
-    GB 32100 (company code) ISO 7064 MOD 31-3:   sum of c_i 3^(i-1), i = 1..17, + c_18 = 0 mod 31; no I O S V Z
-    IBAN (ISO 13616)        ISO 7064 MOD 97-10:  the number, first four signs moved to the end, letters as 10..35, = 1 mod 97
+    GB 11643 (resident ID)  ISO 7064 MOD 11-2: sum of a_i 2^(18-i) = 1 mod 11, X stands for 10
+    GB 32100 (company code) ISO 7064 MOD 31-3: sum of c_i 3^(i-1), i = 1..17, + c_18 = 0 mod 31; no I O S V Z
+    IBAN (ISO 13616)        ISO 7064 MOD 97-10: first four signs to the end, letters as 10..35, = 1 mod 97
 
-Luhn and mod 97 are python-stdnum's. Its modules for Chinese numbers are not used: `stdnum.cn.ric` demands that the county
-code existed on the birth date, by a table that misses many, and so turns away real IDs; here a resident ID needs its check
-digit, a date and a province.
+Luhn and mod 97 are python-stdnum's. Its modules for Chinese numbers are not used: `stdnum.cn.ric` demands that the
+county code existed on the birth date, by a table that misses many, and so turns away real IDs; here a resident ID needs
+its check digit, a date and a province.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def uscc(code: str) -> bool:
 def iban(code: str) -> bool:
     """Is this an IBAN (upper case, no spaces): the country's length, and 1 mod 97?
 
-    The country's own check inside the account number is not asked for: banks issue accounts that fail the textbook rule.
+    The country's own check inside the account number is not asked for: banks issue accounts that fail it.
 
     >>> iban("GB82WEST12345698765432"), iban("GB83WEST12345698765432")
     (True, False)

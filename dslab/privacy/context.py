@@ -1,9 +1,9 @@
 """What does the writer call it? The nearest label decides.
 
-`订单号 4111111111111111` and `card 4111111111111111` differ in nothing but the word before. A window full of good words is
-not enough: in "my phone is off, order 13800138000" the word that counts is *order*. So the label of a value is
+`订单号 4111111111111111` and `card 4111111111111111` differ in nothing but the word before. A window full of good
+words is not enough: in "my phone is off, order 13800138000" the word that counts is *order*. So the label of a value is
 
-    1. the last label before it in its line, where nothing but punctuation and filler stands between ("Tel. no.: 212...")
+    1. the last label before it in its line, if nothing but punctuation and filler stands between ("Tel. no.: 212")
     2. the header of its table column (Markdown, CSV, TSV)
     3. a label at the end of the line above
     4. the last label within 48 characters, at whatever distance; the reader of the label says how far is too far
@@ -25,7 +25,7 @@ _TOKEN = re.compile("[A-Za-z\u00c0-\u024f]+|[\u4e00-\u9fff\u3040-\u30ff\uac00-\u
 # A sentence ends between a label and what follows; a full stop behind an abbreviation does not end one.
 _STOP = re.compile("[。！？!?;；]|[.](?![0-9A-Za-z_])|[.]$")
 _ABBREVIATIONS = frozenset(("no", "nr", "num", "tel", "ph", "mob", "tél", "t", "m", "f", "fax", "cell", "nos", "telef"))
-_CAMEL = re.compile("(?<=[a-z0-9])(?=[A-Z])")
+_CAMEL = re.compile("(?<=[a-z])(?=[A-Z])")
 # Characters set apart to fill a form's line: "电 话".
 _SPREAD = re.compile("(?<![\u4e00-\u9fff])(?:[\u4e00-\u9fff] {1,4})+[\u4e00-\u9fff](?![\u4e00-\u9fff])")
 _LONGEST = max(map(len, [*CHINESE, *CHINESE_FILLERS]))
@@ -60,7 +60,7 @@ def units(window: str) -> list[_Unit]:
     """The words of a short text, longest labels first.
 
     >>> [u.kind for u in units("userPhone 手机号码为 order 12345")]
-    [None, 'phone', 'phone', '', 'order', None]
+    ['', 'phone', 'phone', '', 'order', None]
     """
     spaced = _CAMEL.sub(" ", window) if not window.islower() else window
     if not window.isascii():
@@ -72,6 +72,8 @@ def units(window: str) -> list[_Unit]:
     for at, (word, start, end) in enumerate(tokens):
         if skip:
             skip -= 1
+        elif _is_inside_code(spaced, start - shift, end - shift, word):
+            found.append(_Unit(None, word, start, end))
         elif word[0].isdigit():
             found.append(_Unit("" if len(word) <= 2 else None, word, start, end))
         elif word[0] >= "\u3040":
@@ -80,6 +82,20 @@ def units(window: str) -> list[_Unit]:
             unit, skip = _english(tokens, at)
             found.append(unit)
     return found
+
+
+def _is_inside_code(text: str, start: int, end: int, word: str) -> bool:
+    """Letters behind a digit (PN in 45G05PN), or one letter alone that no colon makes a label (T in GB/T, T: is Tel)."""
+    if word[0] >= "\u3040" or word[0].isdigit():
+        return False
+    before, after = text[start - 1 : start] if start else "", text[end : end + 1]
+    if before.isdigit():
+        return True
+    return (
+        len(word) == 1
+        and word in "tTfFmM"
+        and (after not in (":", "：", ".") or before.isalnum() or before in ("/", "'"))
+    )
 
 
 def _english(tokens: list[tuple[str, int, int]], at: int) -> tuple[_Unit, int]:

@@ -3,10 +3,10 @@
     Detector().find("身份证11010519491231002X，电话138 0013 8000")
     [Span(start=3, end=21, type='CN_ID', ...), Span(start=24, end=37, type='CN_MOBILE', ...)]
 
-Web text holds little of it, so what counts is how fast a text without any is passed. Each family looks for a sign that its
-values cannot lack (seven digits in a run, an `@`, a key's prefix) by a pattern that begins with a character class or a
-literal, which `re` skips to; only there it reads closely. No pattern repeats over what a neighbour repeats over, and every
-look to the left or right is bounded: the time is linear in the text, whatever the text is.
+Web text holds little of it, so what counts is how fast a text without any is passed. Each family looks for a sign
+that its values cannot lack (seven digits in a run, an `@`, a key's prefix) by a pattern that begins with a character
+class or a literal, which `re` skips to; only there it reads closely. No pattern repeats over what a neighbour repeats
+over, and every look to the left or right is bounded: the time is linear in the text, whatever the text is.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Detector:
 
     types:  names from `TYPES`, and `Recognizer`s of your own.
     policy: "recall" takes what has the shape and its checks; "precision" also demands a label where those are weak.
-    Raises  ValueError for an unknown type or policy.
+    Raises  ValueError for an unknown type or policy, TypeError where the text is not a str.
     """
 
     def __init__(self, types: Iterable[str | Recognizer] = TYPES, policy: str = "recall") -> None:
@@ -59,6 +59,8 @@ class Detector:
         >>> [(s.start, s.end, s.type) for s in Detector().find("邮箱ann@example.com，IP：192.0.2.7")]
         [(2, 17, 'EMAIL'), (21, 30, 'IP')]
         """
+        if not isinstance(text, str):
+            raise TypeError(f"find expects a str, not {type(text).__name__}")
         folded = fold(text)
         document = Document(folded.text, self.types, self.policy)
         found = [span for family in self._families for span in family(document)]

@@ -1,7 +1,7 @@
 r"""One spelling for what looks the same: full-width digits, invisible characters, percent codes, escapes.
 
-`１３８００１３８０００`, `138<zero-width joiner>00138000` and `%2B8613800138000` are one mobile number to a reader, and three
-strings to a pattern. `fold` writes them in plain ASCII and remembers where each character came from, so that what is
+`１３８００１３８０００`, `138<zero-width joiner>00138000` and `%2B8613800138000` are one mobile number to a reader, and
+three strings to a pattern. `fold` writes them in plain ASCII and remembers where each character came from, so that what is
 found in the folded text can be cut out of the original.
 
     full-width forms    U+FF01..FF5E -> U+0021..007E   (Unicode's "compatibility" mapping, where it is one to one)

@@ -2,9 +2,10 @@
 
     Span(start=3, end=21, type="CN_ID", score=1.0, rule="cn_id:pattern+date+checksum")
 
-Evidence comes in layers. A *pattern* says that the text has the right shape, which is weak: order numbers have it too. A
-*checksum* (or a date, a known prefix) says that a random number of this shape would probably have failed. A *context*
-word says that the writer called it so. Each layer that held is named in `rule`, so that a reader can see why.
+Evidence comes in layers. A *pattern* says that the text has the right shape, which is weak: order numbers have it
+too. A *checksum* (or a date, a known prefix) says that a random number of this shape would probably have failed. A
+*context* word says that the writer called it so. Each layer that held is named in `rule`, so that a reader can see
+why.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ _CELL = {
     delimiter: re.compile(rf'\s*["](?:[^"\n]|"")*"\s*(?={re.escape(delimiter)}|$)|[^{re.escape(delimiter)}\n]*')
     for delimiter in ",;\t|"
 }
-_BOX = str.maketrans("│┃║｜，；", "||||,;")
+_BOX = str.maketrans("│┃║｜", "||||")
 _RULE = re.compile(r"[\s|+:=\-_─━═┄┼╋╬├┤┝┥┠┨╠╣┌┐└┘┬┴┏┓┗┛┳┻╔╗╚╝╦╩╪╫╞╡]+")
 _INSERT = re.compile(r"\(([^()]{1,1000})\)\s{1,8}(?:VALUES|values)\s{0,8}")
 _LONGEST_LINE = 2000

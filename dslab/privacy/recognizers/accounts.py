@@ -1,8 +1,8 @@
 """Codes of letters and digits with a check: IBAN and the Chinese unified social credit code.
 
 Both hold a long stretch of digits, so they are looked for around the runs. Where a code is broken into pieces, by a
-scanner or by a careful hand, one code in 97 (or 31) passes by chance: the pieces must then be the usual ones, or a label
-must say what it is.
+scanner or by a careful hand, one code in 97 (or 31) passes by chance: the pieces must then be the usual ones, or a
+label must say what it is.
 """
 
 from __future__ import annotations
@@ -44,24 +44,33 @@ def find(document: Document) -> Iterator[Span]:
     """IBAN and USCC."""
     ibans, usccs = "IBAN" in document.types, "USCC" in document.types
     taken = 0
-    for groups in document.spots.runs:
-        if groups[-1][1] < taken:
-            continue
-        if ibans:
-            for span in _ibans(document, groups, taken):
-                taken = span.end
-                yield span
-        if usccs:
+    if ibans:
+        yield from _ibans(document)
+    if usccs:
+        for groups in document.spots.runs:
             for span in _usccs(document, groups, taken):
                 taken = span.end
                 yield span
 
 
-def _ibans(document: Document, groups: Groups, taken: int) -> Iterator[Span]:
-    """IBANs whose digits lie in a run: the country stands up to 24 signs before, with what the run does not hold."""
+def _ibans(document: Document) -> Iterator[Span]:
+    """IBANs around runs and mixed places: the country stands at most 24 signs before; no sign is looked at twice."""
+    places = sorted(
+        [(groups[0][0], groups[-1][1]) for groups in document.spots.runs] + [(m, m + 2) for m in document.spots.mixed]
+    )
+    seen = taken = 0
+    for first, last in places:
+        begin, stop = max(first - 24, seen), last
+        if begin < stop:
+            seen = max(begin, stop - 5)
+            for span in _ibans_in(document, begin, stop, taken):
+                taken = span.end
+                yield span
+
+
+def _ibans_in(document: Document, begin: int, stop: int, taken: int) -> Iterator[Span]:
     text = document.text
-    begin, stop = max(taken, groups[0][0] - 24), groups[-1][1]
-    for match in _IBAN_START.finditer(text, begin, min(len(text), stop)):
+    for match in _IBAN_START.finditer(text, begin, stop):
         start = match.start()
         if start < taken:
             continue

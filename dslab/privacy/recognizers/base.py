@@ -7,7 +7,7 @@ Detector(types=(*TYPES, employee)).find("工号 E204817")
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -64,7 +64,7 @@ class Recognizer:
     pattern:  a regular expression; it is not matched inside a longer run of ASCII letters or digits. Group "value" is
               the span where the pattern has one.
     validate: a check on the matched text (a checksum, say).
-    context:  a regular expression; one match is demanded within `window` characters before the value.
+    context:  a regular expression, or a sequence of words; one is demanded within `window` characters before the value.
     score:    weight against overlapping spans of other types.
 
     The pattern runs over the whole text: keep it linear (no nested or neighbouring repeats over the same characters).
@@ -78,7 +78,7 @@ class Recognizer:
     type: str
     pattern: str
     validate: Callable[[str], bool] | None = None
-    context: str | None = None
+    context: str | Sequence[str] | None = None
     window: int = 24
     score: float = 0.95
     flags: int = 0
@@ -87,6 +87,8 @@ class Recognizer:
     def __post_init__(self) -> None:
         if not self.type or not self.pattern:
             raise ValueError("a Recognizer needs a type and a pattern")
+        if self.context is not None and not isinstance(self.context, str):
+            object.__setattr__(self, "context", "|".join(re.escape(word) for word in self.context))
         object.__setattr__(
             self, "_compiled", re.compile(f"(?<![0-9A-Za-z])(?:{self.pattern})(?![0-9A-Za-z])", self.flags)
         )
@@ -99,7 +101,7 @@ class Recognizer:
             if self.validate and not self.validate(document.text[start:end]):
                 continue
             if self.context and not re.search(
-                self.context, document.text[max(0, start - self.window) : start], re.IGNORECASE
+                str(self.context), document.text[max(0, start - self.window) : start], re.IGNORECASE
             ):
                 continue
             yield Span(start, end, self.type, self.score, f"{self.type.lower()}:{evidence}")

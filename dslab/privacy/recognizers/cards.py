@@ -1,9 +1,11 @@
 """Payment cards: a known issuer, a length its network uses, and Luhn.
 
-Luhn alone lets one number in ten pass, and IMEIs (15 digits) and many tracking numbers carry it too. So the first digits
-must belong to a network that issues cards of this length, and a label that says otherwise (order, IMEI, ISBN) wins.
+Luhn alone lets one number in ten pass, and IMEIs (15 digits) and many tracking numbers carry it too. So the first
+digits must belong to a network that issues cards of this length, and a label that says otherwise (order, IMEI, ISBN)
+wins.
 
-Issuer ranges: ISO/IEC 7812 as published by the networks; Chinese cards before UnionPay's 62 keep their banks' old ranges.
+Issuer ranges: ISO/IEC 7812 as published by the networks; Chinese cards before UnionPay's 62 keep their banks' old
+ranges.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Chinese licence plates by their shape; passports by the word before them.
 
-Plate (GA 36-2018): province, office letter, five signs (at most two letters, none of them I or O), or six for electric
-cars (D or F first, or last); police, trainer, trailer, border plates end in a Chinese sign. Passport numbers of the world
-are six to nine letters and digits, which is nothing without a word.
+Plate (GA 36-2018): province, office letter, five signs (at most two letters, none of them I or O), or six for
+electric cars (D or F first, or last); police, trainer, trailer, border plates end in a Chinese sign. Passport numbers
+of the world are six to nine letters and digits, which is nothing without a word.
 """
 
 from __future__ import annotations
@@ -46,16 +46,14 @@ def _plates(document: Document) -> Iterator[Span]:
     text = document.text
     matches = [*_PLATE.finditer(text), *(_ARMED_POLICE.finditer(text) if "WJ" in text else ())]
     for match in matches:
+        start, end = match.span()
         body = match[0][2:]
         digits, letters = sum(c.isdigit() for c in body), sum(c.isascii() and c.isalpha() for c in body)
-        called = None
-        if digits < 3 or letters > 2:
-            called = document.is_called(*match.span(), _CAR)
-            if not called:
-                continue
-        elif document.is_denied(*match.span(), _NOT_CAR):
+        # At most two letters by the standard; more of them, or few digits, only where somebody says "plate".
+        called = (digits < 3 or letters > 2) and document.is_called(start, end, _CAR)
+        if ((digits < 3 or letters > 2) and not called) or document.is_denied(start, end, _NOT_CAR):
             continue
-        yield Span(*match.span(), "CN_PLATE", 0.85, "cn_plate:pattern" + ("+context" if called else ""))
+        yield Span(start, end, "CN_PLATE", 0.85, "cn_plate:pattern" + ("+context" if called else ""))
 
 
 def _may_name_passports(document: Document) -> bool:

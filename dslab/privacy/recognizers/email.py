@@ -1,8 +1,8 @@
 """E-mail addresses: looked for at the `@`, read outwards.
 
-The local part is ASCII (or an accented Latin, Greek or Cyrillic letter): Chinese characters before it are prose glued to
-it. The domain must end in a top-level domain that exists, or in a long word where a label says e-mail; that leaves out
-`icon@2x.png`, `x@self.weight` and `pkg@1.2.3`. `git@host:path` is a remote, `//user:password@host` a URL's login.
+The local part is ASCII (or an accented Latin, Greek or Cyrillic letter): Chinese characters before it are prose glued
+to it. The domain must end in a top-level domain that exists, or in a long word where a label says e-mail; that leaves
+out `icon@2x.png`, `x@self.weight` and `pkg@1.2.3`. `git@host:path` is a remote, `//user:password@host` a URL's login.
 `.invalid` (RFC 2606) is nothing: it is what surrogates end in.
 """
 
@@ -23,6 +23,8 @@ _MAY_BE_DOMAIN = re.compile(r"\[|(?:[^\W_]|-){1,63}\.[^\W_]")
 _LITERAL = re.compile(r"\[(?:IPv6:)?[0-9A-Fa-f:.]{3,45}\]")
 _URL_LOGIN = re.compile(r"://[^\s/@]{0,200}\Z")
 _SCP = re.compile(r":[~/]|:[A-Za-z0-9._\-]{1,64}/")
+_PASSWORD_BEHIND = re.compile(r":[^/\s]{0,20}[^A-Za-z0-9._\-/~\s]")
+_COMMON = re.compile(r"\.(?:com|cn|org|net)\Z")
 _MAIL_WORD = re.compile(r"e-?mail|mail|邮箱|邮件|邮", re.IGNORECASE)
 
 
@@ -58,13 +60,12 @@ def _around(text: str, at: int) -> Span | None:
         return None
     if _URL_LOGIN.search(text, max(0, start - 200), start):
         return None
-    if _SCP.match(text, end) and (
-        text[start:at] == "git" or not re.match(r":[^/\s]*[^A-Za-z0-9._\-/~\s]", text[end : end + 20])
-    ):
+    # git@host:path and user@host:/path are remotes; ann@example.com:hunter2! is an address and a password.
+    if _SCP.match(text, end) and (text[start:at] == "git" or not _PASSWORD_BEHIND.match(text, end)):
         return None
-    if text[end : end + 1] in ("(", "[") and text[end - 1].isalpha() and text[end : end + 1] == "(":
-        if text[at + 1 : end].count(".") == 1 and not re.search(r"\.(?:com|cn|org|net)\Z", text[at:end]):
-            return None
+    # q@k.mm(...) multiplies matrices; no address is called.
+    if text[end : end + 1] == "(" and text[at + 1 : end].count(".") == 1 and not _COMMON.search(text, at, end):
+        return None
     return Span(start, end, "EMAIL", 0.9, "email:pattern+domain")
 
 
@@ -104,7 +105,7 @@ def _domain_end(text: str, start: int, at: int) -> int | None:
 
 
 def _cut_at_top_level(text: str, begin: int, stop: int, start: int) -> int | None:
-    """End of the longest prefix of the domain that ends in a top-level domain; what follows may not continue a label."""
+    """End of the longest prefix that ends in a top-level domain; what follows may not continue a label."""
     domain = text[begin:stop].rstrip("-.")
     labels = domain.split(".")
     for count in range(len(labels), 1, -1):

@@ -14,9 +14,10 @@ import re
 from collections import Counter
 
 _PLACEHOLDER = re.compile(
-    r"x{4,}|\*{3,}|\.{3,}|_{4,}|#{3,}|(?<![a-z])your[_\-. ]?|(?<![a-z])my[_\-. ]|changeme|change[_\-]me|placeholder|example|sample|dummy|redacted|"
-    r"masked|insert|replace|todo|fixme|<[^>]*>|\$\{|\{\{|\$\(|%\(|%s|\{[a-z_]+\}|xxx|foobar|0{8}|1234567890abcdef|abcdefghij|deadbeef|"
-    r"test[_\-]?(?:key|token|secret)|fake|secret[_\-]?(?:key|here)|[_\-]here|process\.env|os\.environ|getenv|\.get\(|none|null|undefined|true|false",
+    r"x{4,}|\*{3,}|\.{3,}|_{4,}|#{3,}|0{8}|(?<![a-z])your[_\-. ]?|(?<![a-z])my[_\-. ]|changeme|change[_\-]me|placeholder"
+    r"|example|sample|dummy|redacted|masked|insert|replace|todo|fixme|foobar|fake|[_\-]here|secret[_\-]?(?:key|here)"
+    r"|test[_\-]?(?:key|token|secret)|1234567890abcdef|abcdefghij|deadbeef|none|null|undefined|true|false"
+    r"|<[^>]{0,60}>|\$\{|\{\{|\$\(|%\(|%s|\{[a-z_]{1,30}\}|process\.env|os\.environ|getenv|\.get\(",
     re.IGNORECASE,
 )
 _CODE = re.compile(
@@ -72,7 +73,7 @@ def is_password(value: str) -> bool:
     """What people choose: six signs and more of at least two kinds, one of them a digit or a special sign, and no code.
 
     >>> is_password("hunter2!"), is_password("getpass()"), is_password("your_password"), is_password("required")
-    (True, False, True, False)
+    (True, False, False, False)
     """
     if _CODE.match(value) or len(value) > 128:
         return False

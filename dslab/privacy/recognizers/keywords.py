@@ -17,9 +17,12 @@ from dslab.privacy.spans import Span
 _HINTS = ("pass", "pwd", "secret", "token", "key", "credential", "bearer", "authorization")
 _NAME = re.compile(
     r"(?P<word>pass(?:word|wd|phrase|code|wort)?s?|pwd|secret|token|key|credentials?|authorization|bearer)"
-    r"(?P<tail>(?:[_\-. ]?(?:access|key|token|secret|id|value|hash|string|code|base|b64|new|old|current|prod|dev|test|admin|root|user|db|[0-9])){0,3})"
-    r"(?P<gap>[\"'`\])]{0,2}[ \t]{0,4}(?::=|=>|->|==?|:|：|＝)[ \t]{0,4}|[ \t]{1,2}(?:is|was|为|是)[ \t:：]{1,3}|[ \t]{1,2})"
-    r"(?:str[ \t]{0,2}=[ \t]{0,2})?(?P<scheme>[\"'`]?(?:Bearer|Basic|Token|token)[ \t]{1,2})?(?P<quote>[\"'`]|\\\"|&quot;)?",
+    r"(?P<tail>(?:[_\-. ]?(?:access|key|token|secret|id|value|hash|string|code|base|b64|new|old|current"
+    r"|prod|dev|test|admin|root|user|db|[0-9])){0,3})"
+    r"(?P<gap>[\"'`\])]{0,2}[ \t]{0,4}(?::=|=>|->|==?|:|：|＝)[ \t]{0,4}"
+    r"|[ \t]{1,2}(?:is|was|为|是)[ \t:：]{1,3}|[ \t]{1,2})"
+    r"(?:str[ \t]{0,2}=[ \t]{0,2})?(?P<scheme>[\"'`]?(?:Bearer|Basic|Token|token)[ \t]{1,2})?"
+    r"(?P<quote>[\"'`]|\\\"|&quot;)?",
     re.IGNORECASE,
 )
 _CHINESE = re.compile(
@@ -44,11 +47,11 @@ def assigned(document: Document) -> Iterator[Span]:
         for position in _hints(lower):
             if position < past:
                 continue
-            match = _NAME.match(text, position)
-            if match and _is_name(text, position, match):
-                start, end, found = _value(text, match)
-                past = max(end, match.end("word"))
-                if found:
+            name = _NAME.match(text, position)
+            if name and _is_name(text, position, name):
+                start, end, is_secret = _value(text, name)
+                past = max(end, name.end("word"))
+                if is_secret:
                     yield Span(start, end, "SECRET", 0.9, "secret:keyword+entropy")
     if not text.isascii() and any(hint in text for hint in _CHINESE_HINTS):
         for found in _CHINESE.finditer(text):
@@ -94,29 +97,41 @@ def _value(text: str, match: re.Match[str]) -> tuple[int, int, bool]:
     else:
         value = _plain(text, start)
     end, chosen = start + len(value), word in _CHOSEN and explicit
+    if "hash" in match["tail"].lower() or match["tail"].lower().strip("_-. ") == "id":
+        return start, end, False
     if len(value) < 6 or (" " in value and not chosen) or is_placeholder(value[:80]):
         return start, end, False
     if chosen and (is_password(value) or is_random(value)):
         return start, end, True
+    if (
+        word == "key"
+        and _DIGEST.fullmatch(value)
+        and not _QUALIFIED.search(text, max(0, match.start() - 12), match.start())
+    ):
+        return start, end, False  # a bare "key" is also what tables and caches have
     return start, end, len(value) >= 16 and is_random(value) and not _is_public(text, match)
 
 
 def _is_public(text: str, match: re.Match[str]) -> bool:
     """A "key" that is no secret: public key, cache key, primary key, key fingerprint, object key."""
     if match["word"].lower() != "key":
-        return match["tail"].lower().strip("_-. ") in ("id", "hash") and match["word"].lower() == "token"
-    before = text[max(0, match.start() - 14) : match.start()].lower()
-    return (
-        re.search(
-            r"(?:public|pub|cache|primary|foreign|sort|partition|object|s3|row|idempotency|dedup|index|hot|map|shard|fingerprint|routing|etag)[ _\-.]?\Z",
-            before,
-        )
-        is not None
-    )
+        return False
+    return _PUBLIC.search(text, max(0, match.start() - 14), match.start()) is not None
+
+
+_DIGEST = re.compile(r"[0-9a-f]{16,128}|[0-9A-F]{16,128}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_QUALIFIED = re.compile(
+    r"(?:api|secret|access|private|auth|sign(?:ing)?|encrypt(?:ion)?|master|app|account|client)[ _\-]?\Z", re.IGNORECASE
+)
+_PUBLIC = re.compile(
+    r"(?:public|pub|cache|primary|foreign|sort|partition|object|s3|row|idempotency|dedup|index|hot|map|shard"
+    r"|fingerprint|routing|etag)[ _\-.]?\Z",
+    re.IGNORECASE,
+)
 
 
 def _plain(text: str, start: int) -> str:
-    """The unquoted value that starts here: printable ASCII up to a blank, a quote, `&name=`, or a comma before a blank."""
+    """The unquoted value that starts here: up to a blank, a quote, `&name=`, or a comma before a blank."""
     match = _VALUE.match(text, start)
     if not match:
         return ""

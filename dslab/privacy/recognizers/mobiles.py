@@ -46,8 +46,7 @@ def read(document: Document, chunk: Chunk) -> Span | None:
             return None
     if not ASSIGNED.fullmatch(digits):
         return None
-    if not (shape in _SHAPES or max(shape) == 1) or (any(j == "." for j in joints) and shape != (3, 4, 4)):
-        return None
+    is_usual = (shape in _SHAPES or max(shape) == 1) and ("." not in joints or shape == (3, 4, 4))
     before = chunk.before
     if code:
         plus = _PLUS_LEFT.search(text, max(0, start - 3), start)
@@ -68,16 +67,17 @@ def read(document: Document, chunk: Chunk) -> Span | None:
     if document.is_denied(start, chunk.end, _DENIED) and not (code and text[start] in "+("):
         return None
     called = None
-    if chunk.has_break or chunk.is_spelled or (document.policy == "precision" and not code):
-        called = document.is_called(start, chunk.end, frozenset(("phone", "number")))
-        if not called and (chunk.has_break or document.policy == "precision"):
+    if chunk.has_break or not is_usual or (document.policy == "precision" and not code):
+        # Broken anywhere, by a scanner or the end of a line: the digits alone do not make it a number.
+        called = document.is_called(start, chunk.end, frozenset(("phone", "phoneish", "number")))
+        if not called:
             return None
     evidence = "pattern+prefix" + ("+country" if code else "") + ("+context" if called else "")
     return Span(start, chunk.end, "CN_MOBILE", 0.8, f"cn_mobile:{evidence}")
 
 
 def _without(shape: tuple[int, ...], joints: tuple[str, ...], taken: int) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Shape and joints after the first `taken` digits are gone; the empty shape if a group is cut across groups oddly."""
+    """Shape and joints after the first `taken` digits are gone."""
     while shape and taken >= shape[0]:
         taken -= shape[0]
         shape, joints = shape[1:], joints[1:]

@@ -1,9 +1,9 @@
 """Addresses of machines: IPv4 and IPv6.
 
-Four numbers with dots are an address, a version, an object identifier or a section of a contract; the shape cannot say
-which. What stands around it can: `Chrome/114.0.5735.90`, `v1.2.3.4`, `foo-1.2.3.4.tar.gz` and `section 4.2.1.3` are no
-addresses, and four small numbers need a word or a port that makes them one. IPv6 is checked with `ipaddress`, after which
-slices (`a[1::2]`), scopes (`std::vector`), MACs and clocks remain to be told apart.
+Four numbers with dots are an address, a version, an object identifier or a section of a contract; the shape cannot
+say which. What stands around it can: `Chrome/114.0.5735.90`, `v1.2.3.4`, `foo-1.2.3.4.tar.gz` and `section 4.2.1.3`
+are no addresses, and four small numbers need a word or a port that makes them one. IPv6 is checked with `ipaddress`,
+after which slices (`a[1::2]`), scopes (`std::vector`), MACs and clocks remain to be told apart.
 """
 
 from __future__ import annotations
@@ -39,8 +39,11 @@ _RANGE = re.compile(r"-[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}|-[0-9]{1,3
 _PORT = re.compile(
     r":[0-9]{1,5}(?![0-9])|/[0-9]{1,2}(?![0-9./])|\.in-addr| - |(?: \"?|,\"?)(?:GET|POST|PUT|HEAD)\b| \[[0-9]"
 )
+_VERSION_LEFT = re.compile(r"(?<![0-9A-Za-z])(?:v|ver|rev)[ .:=]{0,2}\Z", re.IGNORECASE)
 _NOT_AFTER = re.compile(
-    r"\s{0,2}(?:or (?:later|newer|higher|above|earlier|older)|and (?:later|above|newer)|(?:版|及以上|以上|或更高|之前的版本|节|章|条)|\((?:[0-9a-f]{7,40}|build|release|amd64|x64|x86)|released|release|build|update|patch|firmware|已发布|发布)",
+    r"\s{0,2}(?:[(（\-—]? ?(?:19|20)[0-9]{2}[\-./年]|or (?:later|newer|higher|above|earlier|older)|and (?:later|above|newer)"
+    r"|版|及以上|以上|或更高|之前的版本|节|章|条|\((?:[0-9a-f]{7,40}|build|release|amd64|x64|x86)"
+    r"|released|release|build|update|patch|firmware|已发布|发布)",
     re.IGNORECASE,
 )
 _HEADING = re.compile(r"[ \t]{1,3}[A-Za-z一-鿿《(（]|[ \t]*[\n,|\t]|[ \t]*\Z|[、，。；]")
@@ -92,7 +95,8 @@ def _is_v4(document: Document, start: int, end: int) -> bool:
         name = _PRODUCT.search(left)
         if (name and name[0][0].isupper()) or not (_PORT.match(right) or _is_private(octets)):
             return False
-    if _NOT_AFTER.match(right):
+    line = left.rpartition("\n")[2]
+    if _NOT_AFTER.match(right) or _VERSION_LEFT.search(left) or line.lstrip().startswith("#"):
         return False
     labels = [label for label in document.context.left(start) if label.where == "left"]
     if any(label.bound and label.kind in _NOT_IP for label in labels):
@@ -108,7 +112,7 @@ def _is_v4(document: Document, start: int, end: int) -> bool:
     if label and label.kind == "ipish" and label.bound and (max(octets) > 20 or _is_private(octets)):
         return True
     # No word helps. Four small numbers are a version or a section; so are any at the start of a line before a title.
-    at_line_start = left.rpartition("\n")[2].strip(" \t#*>-(（") == ""
+    at_line_start = line.strip(" \t#*>-(（") == ""
     if at_line_start and max(octets) <= 40 and _HEADING.match(right):
         return False
     if label and label.kind in _NOT_IP and label.gap <= 12:
@@ -121,7 +125,7 @@ def _is_private(octets: list[int]) -> bool:
 
 
 def _v6(document: Document, inside: int) -> tuple[Span | None, int]:
-    """The address around a position, if the whole run of hexadecimal digits and colons is one; and where the run ends."""
+    """The address around a position, if the whole run of digits and colons is one; and where the run ends."""
     text = document.text
     left = _V6_LEFT.search(text, max(0, inside - 60), inside)
     run = _V6_RUN.match(text, left.start() if left else inside)
@@ -140,7 +144,8 @@ def _v6(document: Document, inside: int) -> tuple[Span | None, int]:
     if text[begin] == ":" and text[begin : begin + 2] != "::":
         begin += 1
     elif text[begin : begin + 2] == "::" and before and (before.isalnum() or before in "_>)]") and before.isascii():
-        return None, stop  # std::vector
+        if not _NAMED.search(text, max(0, begin - 12), begin):
+            return None, stop  # std::vector
     elif text[begin : begin + 3] == ":::":
         begin += 1
     value = text[begin:stop].rstrip(".")

@@ -1,7 +1,7 @@
 """Numbers with a check or a fixed plan: resident IDs, payment cards, Chinese mobiles, US social security numbers.
 
-All are read from runs of digits (see runs.py), from the left, the strongest evidence first, and a value that is taken is
-not read again.
+All are read from runs of digits (see runs.py), from the left, the strongest evidence first, and a value that is taken
+is not read again.
 """
 
 from __future__ import annotations
@@ -92,10 +92,10 @@ def _ssn(document: Document, chunk: Chunk) -> Span | None:
         if document.is_denied(chunk.start, chunk.end, _SSN_NOT):
             return None
         return Span(chunk.start, chunk.end, "US_SSN", 0.85, "us_ssn:pattern")
-    if chunk.shape in ((3, 2, 4), (9,)) or chunk.is_spelled:
-        if document.is_called(chunk.start, chunk.end, _SSN_LABELS):
-            return Span(chunk.start, chunk.end, "US_SSN", 0.9, "us_ssn:pattern+context")
-    return None
+    has_shape = chunk.shape in ((3, 2, 4), (9,)) or chunk.is_spelled
+    if not has_shape or not document.is_called(chunk.start, chunk.end, _SSN_LABELS):
+        return None
+    return Span(chunk.start, chunk.end, "US_SSN", 0.9, "us_ssn:pattern+context")
 
 
 def _touches(text: str, start: int, end: int) -> bool:

@@ -1,10 +1,10 @@
 """Phone numbers of the world: E.164 by its `+`, national formats by the word before them.
 
-After a `+` the country code must exist and the length must be one its plan allows (phonenumbers' metadata); whether the
-number is in use does not matter, so the ranges kept for films and manuals are found like any other. Without `+`, any 7 to
-15 digits can be a phone number somewhere, and most are not: a word must say so (phone, fax, call, 电话, a column
-"phone"). Chinese 400/800 hotlines and short codes belong to companies and are left alone; so is what is written as a
-Chinese mobile and has a prefix or a length that no mobile has.
+After a `+` the country code must exist and the length must be one its plan allows (phonenumbers' metadata); whether
+the number is in use does not matter, so the ranges kept for films and manuals are found like any other. Without `+`,
+any 7 to 15 digits can be a phone number somewhere, and most are not: a word must say so (phone, fax, call, 电话, a
+column "phone"). Chinese 400/800 hotlines and short codes belong to companies and are left alone; so is what is
+written as a Chinese mobile and has a prefix or a length that no mobile has.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ _SUM_LEFT = re.compile(r"[0-9)] ?[=×*^÷] ?\Z")
 _SUM_RIGHT = re.compile(r" ?[×*^÷=] ?[0-9]| [/+] [0-9]{1,4}(?![0-9])")
 _GLUED_WORD = re.compile(r"(?<![0-9A-Za-z])(?:tel|phone|fax|ph|call|mob|t|f|m|telephone|number)\Z", re.IGNORECASE)
 _EXTENSION = re.compile(r"x[0-9]|ext", re.IGNORECASE)
+_DECIMALS = re.compile(r"[0-9]\.[0-9]+[ \-/][0-9]+\.[0-9]")
 _MOBILE = re.compile("861[3-9][0-9]{9}")
 _CODES = frozenset(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
 _PATIENCE = 40
@@ -126,7 +127,7 @@ def _national(document: Document, start: int, end: int, last_end: int) -> Span |
         called = _LIST.fullmatch(text, last_end, start) is not None
     if called:
         return Span(start, end, "PHONE_INTL", 0.6, "phone_intl:pattern+context")
-    if document.policy == "recall" and is_nanp(text[start:end]) and not _is_denied(label):
+    if document.policy == "recall" and text[start] == "(" and is_nanp(text[start:end]) and not _is_denied(label):
         return Span(start, end, "PHONE_INTL", 0.5, "phone_intl:pattern")
     return None
 
@@ -157,7 +158,7 @@ def _is_shaped(value: str, digits: str) -> bool:
     shape = tuple(len(group) for group in _GROUP.findall(value))
     if shape == (3, 2, 4) or is_date(value) or is_hotline(value):
         return False
-    if "." in value and (len(shape) == 2 or (len(shape) == 4 and max(shape) <= 3 and value.count(".") == 3)):
+    if "." in value and (len(shape) == 2 or _DECIMALS.search(value) or (len(shape) == 4 and max(shape) <= 3)):
         return False
     if len(shape) == 1 and (len(digits) > 13 or re.fullmatch(r"1[0-9]{6,9}|86[0-9]+", digits)):
         return False

@@ -1,9 +1,9 @@
 """Where numbers are looked for: one reading of the text finds every place that could hold one.
 
-A *run* is a stretch of digit groups with short separators: `138-0013-8000`, `6222 0212 3456 7890 123`, or a line broken in
-the middle. Values are made of whole groups, so the 11 digits inside a 20-digit order number are never seen. A value of
-several groups may not go on, on either side, with the same separator and a group of the same length: that is a longer
-series, not a value.
+A *run* is a stretch of digit groups with short separators: `138-0013-8000`, `6222 0212 3456 7890 123`, or a line
+broken in the middle. Values are made of whole groups, so the 11 digits inside a 20-digit order number are never seen.
+A value of several groups may not go on, on either side, with the same separator and a group of the same length: that
+is a longer series, not a value.
 
 A *mixed* place is a digit with a letter behind it: keys and tokens have one, prose hardly ever.
 """
@@ -100,8 +100,8 @@ class Chunk:
 def chunks(text: str, groups: Groups) -> Iterator[tuple[int, list[Chunk]]]:
     """For each group of a run, what can be read from it on: 9 to 19 digits, whole groups, at most six of them.
 
-    Digit by digit counts too, if all the single digits of the series make one number: a row of a table of small integers
-    is far longer, or shorter, and is passed over at once.
+    Digit by digit counts too, if all the single digits of the series make one number: a row of a table of small
+    integers is far longer, or shorter, and is passed over at once.
     """
     first, count = 0, len(groups)
     while first < count:

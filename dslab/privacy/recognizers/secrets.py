@@ -1,4 +1,5 @@
-"""Credentials: keys by their maker's prefix, tokens by their structure, passwords by the word before and their disorder.
+"""Credentials: keys by their maker's prefix, tokens by their structure, passwords by the word before and their
+disorder.
 
 A prefix that a maker registered for secret scanning is near proof. A keyword is not: `password = getpass()`, `token:
 str`, `secret: <your-secret>` follow one too. There the value must look random (letters and digits mixed, many different
@@ -40,7 +41,9 @@ _KEY = re.compile(
     r")"
 )
 _BOT = re.compile(rf"(?<![0-9])[0-9]{{8,10}}:AA{_REST}{{33}}(?!{_REST})")
-_AZURE = re.compile(r"(?:AccountKey|SharedAccessKey|sig)=([0-9A-Za-z+/%]{30,100}={0,2})")
+_AZURE = re.compile(
+    r"(?:AccountKey|SharedAccessKey|sig(?==[0-9A-Za-z+/%]{30,90}(?:=|%3[Dd])))=([0-9A-Za-z+/%]{30,100}={0,2})"
+)
 _HOOK = re.compile(
     r"hooks\.slack\.com/(?:services|workflows)/([0-9A-Za-z/]{20,120})"
     rf"|discord(?:app)?\.com/api/webhooks/([0-9]{{15,22}}/{_REST}{{40,90}})"
