@@ -30,10 +30,11 @@ usage: python3 -m dslab COMMAND     (Windows: py -m dslab COMMAND; the first one
   test     run every test                                         doctor   check this machine, say what to do
   fetch    get the model's weights                                params   list a notebook's parameters
   build    save outputs in place                                  claims   print the ledger of claims
-  bench    measure this machine
+  bench    measure this machine                                   clean    mask personal data in a corpus, drop copies
 
 After the set-up, `python3 -m dslab COMMAND --help` says more about each."""
 WITHOUT_WEIGHTS = {"fetch", "doctor", "params", "claims"}  # `fetch` gets them itself; the others can do without
+EXTRAS = {"test": (*needs.EVERYDAY, "test"), "clean": ("clean",)}  # what a command needs, where it is not everyday
 
 
 def main(arguments: list[str]) -> int:
@@ -66,7 +67,7 @@ def _main(arguments: list[str]) -> int:
     command = arguments[0]
     root = paths.checkout()
     own = OwnEnvironment(root) if root else None
-    extras = (*needs.EVERYDAY, "test") if command == "test" else needs.EVERYDAY
+    extras = EXTRAS.get(command, needs.EVERYDAY)
     if own is None or borrowed.is_borrowed(own, extras):
         borrowed.complete(root, extras)
         _weights(sys.executable, command, own=None)
@@ -87,7 +88,7 @@ def _main(arguments: list[str]) -> int:
 
 def _weights(python: str, command: str, own: OwnEnvironment | None) -> None:
     """Fetch the model unless it is here. A command that can do without goes on when that fails."""
-    if command == "fetch" or has_weights() or (own and own.stamp().get("weights") == "elsewhere"):
+    if command in ("fetch", "clean") or has_weights() or (own and own.stamp().get("weights") == "elsewhere"):
         return
     start = [python, "-m", "dslab.cli", "fetch"]
     with pip.step("getting the model SmolLM2-135M-Instruct (93 MB)"):
