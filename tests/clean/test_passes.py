@@ -61,7 +61,8 @@ def kept(folder: Path) -> list[int]:
             out += pq.read_table(path).column("i").to_pylist()
         else:
             data = path.read_bytes()
-            out += [json.loads(line)["i"] for line in (gzip.decompress(data) if path.suffix == ".gz" else data).splitlines()]
+            lines = (gzip.decompress(data) if path.suffix == ".gz" else data).splitlines()
+            out += [json.loads(line)["i"] for line in lines]
     return out
 
 

@@ -1,0 +1,151 @@
+"""Killed at any moment, a run that is resumed leaves the same bytes as one that was not.
+
+Two ways to be killed: at every single step that touches the disk, counted (all states there are, in one process), and
+by SIGKILL to the whole process group at random times (what no step foresees: several workers, buffers, half a row).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import corpora
+import pytest
+
+from dslab.clean.job import Job
+from dslab.clean.run import execute, prepare
+
+STEPS = ("open", "fsync", "replace", "unlink", "mkdir", "rmdir")
+KILLED = 9
+
+
+def run(root: Path, out: str, job: Job, resume: bool = True) -> None:
+    result = execute(prepare([str(root / "in")], str(root / out), job, audit=True, resume=resume))
+    assert result.is_complete
+
+
+def run_until(step: int, root: Path, out: str, job: Job) -> bool:
+    """Run in a forked process that ends without a word just before its n-th step; whether it came that far."""
+    pid = os.fork()
+    if not pid:
+        left = [step]
+
+        def counted(function):
+            def wrapper(*args, **options):
+                left[0] -= 1
+                if left[0] < 0:
+                    os._exit(KILLED)
+                return function(*args, **options)
+
+            return wrapper
+
+        for name in STEPS:
+            setattr(os, name, counted(getattr(os, name)))
+        try:
+            run(root, out, job)
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert code in (0, KILLED), f"step {step}: the run itself failed"
+    return code == KILLED
+
+
+def check_what_stands(folder: Path, whole: dict[str, bytes]) -> None:
+    """Whatever has its final name is complete."""
+    for name, content in corpora.tree(folder).items():
+        if ".part-" not in name and "_dslab/dedup" not in name:
+            assert content == whole[name], name
+
+
+@pytest.mark.parametrize("dedup", [None, 0.8])
+@pytest.mark.parametrize("stride", [31, pytest.param(1, marks=pytest.mark.slow)])
+def test_killed_before_every_step_that_touches_the_disk(tmp_path, dedup, stride):
+    corpora.corpus(tmp_path / "in", shards=3, n=8)
+    job = Job(dedup=dedup)
+    run(tmp_path, "whole", job, resume=False)
+    whole = corpora.tree(tmp_path / "whole")
+    step = 0
+    while run_until(step, tmp_path, f"out{step}", job):
+        out = tmp_path / f"out{step}"
+        check_what_stands(out, whole)
+        # And killed again while it resumes, before it comes through.
+        run_until(step // 2 + 1, tmp_path, out.name, job)
+        run(tmp_path, out.name, job)
+        assert corpora.tree(out) == whole, f"killed before step {step}"
+        step += stride
+    assert step > (80 if dedup else 40)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("options", [["--audit"], ["--dedup", "0.8"]], ids=["plain", "dedup"])
+def test_killed_at_random_times(tmp_path, workers, options):
+    corpora.corpus(tmp_path / "in", shards=8, n=150, kinds=(".jsonl", ".jsonl.gz", ".parquet"))
+    arguments = ["--workers", workers, *options]
+    started = time.monotonic()
+    assert corpora.dslab_clean(tmp_path / "in", "-o", tmp_path / "whole", *arguments)[0] == 0
+    seconds = time.monotonic() - started
+    whole = corpora.tree(tmp_path / "whole")
+    rng = random.Random(workers)
+    kills = 0
+    for round_ in range(4):
+        out = tmp_path / f"out{round_}"
+        for _ in range(4):
+            child = corpora.start(tmp_path / "in", "-o", out, *arguments, "--resume")
+            time.sleep(rng.uniform(0.3, 0.9) * seconds)
+            kills += child.poll() is None
+            os.killpg(child.pid, signal.SIGKILL) if child.poll() is None else None
+            child.communicate()
+            if out.exists():
+                check_what_stands(out, whole)
+        code, _, err = corpora.dslab_clean(tmp_path / "in", "-o", out, *arguments, "--resume")
+        assert code == 0, err
+        assert corpora.tree(out) == whole
+    print(f"{kills} kills in runs of {seconds:.1f} s")
+    assert kills >= 6
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_only_the_parent_killed(tmp_path):
+    """Its workers end by themselves; a run started at once is not disturbed by what they still had in hand."""
+    corpora.corpus(tmp_path / "in", shards=8, n=150)
+    arguments = ["--workers", 2, "--dedup", "0.8"]
+    assert corpora.dslab_clean(tmp_path / "in", "-o", tmp_path / "whole", *arguments)[0] == 0
+    whole = corpora.tree(tmp_path / "whole")
+    rng = random.Random(3)
+    for round_ in range(6):
+        out = tmp_path / f"out{round_}"
+        child = corpora.start(tmp_path / "in", "-o", out, *arguments)
+        time.sleep(rng.uniform(1.5, 4))
+        child.kill()
+        code, _, err = corpora.dslab_clean(tmp_path / "in", "-o", out, *arguments, "--resume")
+        child.communicate()
+        assert code == 0, err
+        assert corpora.tree(out) == whole
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_interrupted_at_random_times(tmp_path):
+    corpora.corpus(tmp_path / "in", shards=8, n=150)
+    arguments = ["--workers", 2, "--dedup", "0.8"]
+    assert corpora.dslab_clean(tmp_path / "in", "-o", tmp_path / "whole", *arguments)[0] == 0
+    whole = corpora.tree(tmp_path / "whole")
+    rng = random.Random(4)
+    for round_ in range(6):
+        out = tmp_path / f"out{round_}"
+        child = corpora.start(tmp_path / "in", "-o", out, *arguments)
+        time.sleep(rng.uniform(1, 4))
+        os.killpg(child.pid, rng.choice([signal.SIGINT, signal.SIGTERM]))
+        said = "".join(child.communicate(timeout=30))
+        assert child.returncode in (0, 130), said
+        assert "Traceback" not in said
+        assert not list(out.rglob(".part-*"))
+        assert corpora.dslab_clean(tmp_path / "in", "-o", out, *arguments, "--resume")[0] == 0
+        assert corpora.tree(out) == whole
