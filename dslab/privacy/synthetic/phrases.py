@@ -112,6 +112,11 @@ JUNK = (
 )
 
 
+def sentence(rng: random.Random, lang: str) -> str:
+    """One sentence, its slots filled."""
+    return prose(rng, lang, 1)[0]
+
+
 def prose(rng: random.Random, lang: str, n: int) -> list[str]:
     """n sentences of different templates (at most as many as there are), their slots filled."""
     words, templates = (ZH, ZH_SENTENCES) if lang == "zh" else (EN, EN_SENTENCES)
