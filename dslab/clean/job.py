@@ -9,6 +9,7 @@ import platform
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from dslab.clean.errors import CleanError, cannot
 
@@ -90,19 +91,30 @@ class Job:
             reason = str(error.args[0]) if error.args else type(error).__name__
         raise CleanError(f"mask {self.mask!r} needs a key: {reason}")
 
-    def fingerprint(self) -> str:
-        """64 hexadecimal digits over everything that changes the output.
+    def describe(self) -> dict[str, Any]:
+        """The options that change the output, as plain data for a manifest.
 
-        The options, the contents of the test files, the versions of the libraries that find and write, and of the
-        key an HMAC: whoever reads a manifest can tell that the key changed, not what it is.
+        Test files by name and SHA-256. The key as an HMAC under itself: whoever reads it can tell that the key changed,
+        not what it is.
 
         Raises CleanError if the key or a test file cannot be read.
         """
-        parts = asdict(self)
-        parts.pop("key_file")
-        parts["decontaminate"] = [_digest(Path(path)) for path in self.decontaminate]
+        options = asdict(self)
+        del options["key_file"]
+        options["types"] = None if self.types is None else list(self.types)
+        options["decontaminate"] = [{"file": Path(p).name, "sha256": _digest(Path(p))} for p in self.decontaminate]
         key = self.key()
-        parts["key"] = hmac.new(key, b"dslab clean: fingerprint of a job", "sha256").hexdigest() if key else None
+        options["key"] = hmac.new(key, b"dslab clean: fingerprint of a job", "sha256").hexdigest() if key else None
+        return options
+
+    def fingerprint(self) -> str:
+        """64 hexadecimal digits over everything that changes the output: the options, the contents of the test files
+        whatever they are called, the key, the versions of the libraries that find and write.
+
+        Raises CleanError if the key or a test file cannot be read.
+        """
+        parts = self.describe()
+        parts["decontaminate"] = [one["sha256"] for one in parts["decontaminate"]]
         parts["versions"] = {name: _version(name) for name in LIBRARIES}
         parts["versions"]["python"] = ".".join(platform.python_version_tuple()[:2])
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -12,10 +12,8 @@ taken as unchanged, as `make` and `rsync` do; with another time (a copy, a `touc
 from __future__ import annotations
 
 import hashlib
-import hmac
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -35,16 +33,10 @@ def describe(job: Job, corpus: Corpus, audit: bool) -> dict[str, Any]:
 
     Raises CleanError if the key or a test file cannot be read.
     """
-    options = asdict(job)
-    del options["key_file"]
-    key = job.key()
-    options["key"] = hmac.new(key, b"dslab clean: which key", "sha256").hexdigest() if key else None
-    options["decontaminate"] = [{"file": Path(path).name, "sha256": sha256(Path(path))} for path in job.decontaminate]
-    options["audit"] = audit
     return {
         "format": FORMAT,
         "fingerprint": job.fingerprint(),
-        "options": json.loads(json.dumps(options)),  # tuples as the lists that they are read back as
+        "options": {**job.describe(), "audit": audit},
         "inputs": [[shard.name, shard.size, shard.mtime_ns] for shard in corpus.shards],
     }
 
@@ -71,7 +63,7 @@ def changes(old: dict[str, Any], new: dict[str, Any], corpus: Corpus, layout: La
     said = []
     before, now = old["options"], new["options"]
     for name in sorted(before.keys() | now.keys()):
-        if before.get(name) == now.get(name):
+        if _same(name, before.get(name), now.get(name)):
             continue
         if name == "key":
             said.append("the key is another one")
@@ -82,6 +74,13 @@ def changes(old: dict[str, Any], new: dict[str, Any], corpus: Corpus, layout: La
     if not said and old["fingerprint"] != new["fingerprint"]:
         said.append("dslab, Python or a library that finds or writes is of another version")
     return said
+
+
+def _same(name: str, before: Any, now: Any) -> bool:
+    """Whether an option is unchanged; a test file that was renamed is."""
+    if name == "decontaminate":
+        return [one["sha256"] for one in before or []] == [one["sha256"] for one in now or []]
+    return before == now
 
 
 def option_words(name: str, value: Any) -> str:

@@ -100,6 +100,8 @@ def test_a_test_file_with_other_content_is_noticed(tmp_path):
     items.write_text('{"text": "one two three"}\n')
     job = Job(decontaminate=(str(items),))
     execute(prepare([str(tmp_path / "in")], str(tmp_path / "out"), job))
+    renamed = items.rename(tmp_path / "renamed.jsonl")
+    assert execute(resumed(tmp_path, Job(decontaminate=(str(renamed),)))).reused == 1
     items.write_text('{"text": "one two four"}\n')
     assert "--decontaminate was items.jsonl (" in refusal(tmp_path, job)
     assert "is none" in refusal(tmp_path, Job())
