@@ -1,18 +1,17 @@
-"""The first hand: documents of ten layouts, in English and Chinese.
+"""The first hand: documents of eleven layouts, in English and Chinese.
 
-Chats, letters, logs, source code, tables, JSON, forms, scans, pages of prose, and single lines. A layout takes items
-(a kind of value or of look-alike), names each one as its medium would (first_labels.py), and leaves the offsets to
-`assemble`. What only a label can tell (a password, a passport, a phone number as written at home) always has one.
+Chats, letters, logs, source code, tables, JSON, forms, scans, pages of prose, links and single lines. A layout takes
+items (a kind of value or of look-alike), names each one as its medium would (first_labels.py), and leaves the offsets
+to `assemble`. What only a label can tell (a password, a passport, a phone number as written at home) always has one.
 """
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from dslab.privacy.synthetic import first_labels, forms, negatives, phrases, values
+from dslab.privacy.synthetic import first_filler, first_labels, forms, negatives, values
 from dslab.privacy.synthetic.pieces import Negative, Piece, Value, assemble
 
 LANGUAGES = ("en", "zh")
@@ -25,6 +24,7 @@ _WEIGHTS = {
 # What a reader knows without a label.
 PLAIN = frozenset(("cn_id", "cn_mobile", "card", "uscc", "email", "ipv4", "ipv6", "iban", "provider_key", "jwt", "pem"))
 _BROKEN = ("line_break", "apart")  # spellings of scans and forms only
+_LINKED = ("email", "cn_mobile", "ipv6", "cn_plate", "jwt", "timestamp", "uuid", "hex_colour", "order_number")
 _ASSIGNMENTS = (
     ('{1} = "', '"\n'), ("{0} = '", "';\n"), ('    "{0}": "', '",\n'), ("# {0}: ", "\n"), ("export {1}=", "\n"),
 )  # fmt: skip
@@ -47,7 +47,7 @@ def document(rng: random.Random, lang: str) -> Iterable[Piece]:
     items = [rng.choice(list(negatives.KINDS)) if rng.random() < 0.45 else _kind(rng) for _ in range(size)]
     pieces = list(LAYOUTS[layout][0](rng, lang, items))
     if rng.random() < 1 / 150:
-        pieces = [_filler(rng, lang, 400), "\n", *pieces, "\n", _filler(rng, lang, 400)]
+        pieces = [first_filler.sentences(rng, lang, 400), "\n", *pieces, "\n", first_filler.sentences(rng, lang, 400)]
     return pieces
 
 
@@ -74,10 +74,6 @@ def _in_line(items: list[str]) -> list[str]:
     return [kind for kind in items if kind != "pem"]
 
 
-def _filler(rng: random.Random, lang: str, n: int) -> str:
-    return (" " if lang == "en" else "").join(phrases.sentence(rng, lang) for _ in range(n))
-
-
 def _sentence(rng: random.Random, lang: str, kind: str) -> Iterator[Piece]:
     before, after = first_labels.said(rng, kind, lang)
     stop = rng.choice((". ", "! ", "\n")) if lang == "en" else rng.choice("。，；\n")
@@ -91,7 +87,7 @@ def chat(rng: random.Random, lang: str, items: list[str]) -> Iterator[Piece]:
         heads = (f"{who}: ", f"[{time}] {who}: ", f"{who} {time}\n") if lang == "en" else (f"{who}：", f"{who}：嗯，")
         yield rng.choice(heads)
         if kind is None or rng.random() < 0.3:
-            yield _filler(rng, lang, 1)
+            yield first_filler.sentences(rng, lang, 1)
         if kind is not None:
             yield from _sentence(rng, lang, kind)
         yield "\n"
@@ -101,7 +97,7 @@ def letter(rng: random.Random, lang: str, items: list[str]) -> Iterator[Piece]:
     """Head, text and signature; the head's addresses are values too."""
     sender, receiver = _draw(rng, "email"), _draw(rng, "email")
     yield from ("From: ", sender, "\nTo: <", receiver, f">\nSubject: {rng.choice(('Re: boat', 'minutes', '通知'))}\n\n")
-    yield _filler(rng, lang, rng.randint(1, 3)) + "\n"
+    yield first_filler.sentences(rng, lang, rng.randint(1, 3)) + "\n"
     for kind in items:
         yield from _sentence(rng, lang, kind)
     yield "\n-- \n"
@@ -153,7 +149,7 @@ def table(rng: random.Random, lang: str, items: list[str]) -> Iterator[Piece]:
 
 def json_object(rng: random.Random, lang: str, items: list[str]) -> Iterator[Piece]:
     """Keys tell; strings hold what would be escaped in no way."""
-    yield f'{{"id": {rng.randint(1, 9999)}, "note": {json.dumps(_filler(rng, lang, 1), ensure_ascii=False)}'
+    yield f'{{"id": {rng.randint(1, 9999)}, "note": "{first_filler.sentences(rng, lang, 1)}"'
     for kind in _in_line(items):
         yield from (f', "{first_labels.key(rng, kind)}": "', _draw(rng, kind), '"')
     yield rng.choice(("}\n", ', "tags": ["a", "b"]}\n', ', "price": 12.50, "ok": true}'))
@@ -173,7 +169,7 @@ def form(rng: random.Random, lang: str, items: list[str]) -> Iterator[Piece]:
 
 def scan(rng: random.Random, lang: str, items: list[str]) -> Iterator[Piece]:
     """What a scanner reads: values broken over lines or drawn apart, stray blanks between words."""
-    yield _filler(rng, lang, 1).replace(" ", "  ", 3) + "\n"
+    yield first_filler.sentences(rng, lang, 1).replace(" ", "  ", 3) + "\n"
     for kind in items:
         yield from (
             first_labels.label(rng, kind, lang) + rng.choice((" ", ": ", "：")),
@@ -186,9 +182,18 @@ def scan(rng: random.Random, lang: str, items: list[str]) -> Iterator[Piece]:
 def page(rng: random.Random, lang: str, items: list[str]) -> Iterator[Piece]:
     """Paragraphs, the sentences with values among them."""
     for kind in items:
-        yield _filler(rng, lang, rng.randint(1, 4)) + (" " if lang == "en" else "")
+        yield first_filler.sentences(rng, lang, rng.randint(1, 4)) + (" " if lang == "en" else "")
         yield from _sentence(rng, lang, kind)
-    yield _filler(rng, lang, rng.randint(1, 5))
+    yield first_filler.sentences(rng, lang, rng.randint(1, 5))
+
+
+def link(rng: random.Random, lang: str, items: list[str]) -> Iterator[Piece]:
+    """The query of a web address, its values percent-encoded where that changes them."""
+    yield f"{first_filler.sentences(rng, lang, 1)}\nGET https://{rng.choice(('shop', 'crm', 'api'))}.example/find?"
+    for kind in ["uuid", *(kind for kind in items if kind in _LINKED)]:
+        item = values.value(rng, kind, "percent") if "percent" in forms.of(kind) else _draw(rng, kind)
+        yield from (first_labels.key(rng, kind) + "=", item, "&")
+    yield f"page={rng.randint(1, 9)}\n{first_filler.sentences(rng, lang, 1)}"
 
 
 def line(rng: random.Random, lang: str, items: list[str]) -> Iterator[Piece]:
@@ -202,5 +207,6 @@ def line(rng: random.Random, lang: str, items: list[str]) -> Iterator[Piece]:
 Layout = Callable[[random.Random, str, list[str]], Iterator[Piece]]
 LAYOUTS: dict[str, tuple[Layout, int]] = {
     "chat": (chat, 4), "letter": (letter, 2), "log": (log, 3), "code": (code, 3), "table": (table, 3),
-    "json": (json_object, 3), "form": (form, 4), "scan": (scan, 2), "page": (page, 4), "line": (line, 1),
+    "json": (json_object, 3), "form": (form, 4), "scan": (scan, 2), "page": (page, 4), "link": (link, 1),
+    "line": (line, 1),
 }  # fmt: skip

@@ -55,9 +55,9 @@ FREE_NUMBERS = (
     ("61", "25550nnnn", "(0a) bbbb cccc"), ("61", "37010nnnn", "(0a) bbbb cccc"), ("61", "75550nnnn", "0a bbbb cccc"),
     ("46", "3139006nn", "0aa-bbb cc dd"), ("46", "8465004n", "0a-bbb ccc cc"),
 )  # fmt: skip
-LANDLINE_AREAS = _words(
-    "10 20 21 22 23 24 25 27 28 29 311 351 371 411 431 451 512 531 571 591 731 755 757 769 871 898 991"
-)
+SHORT_AREAS = ("351", "471", "931", "951", "971", "991")
+LANDLINE_AREAS = _words("10 20 21 22 23 24 25 27 28 29 311 371 411 431 451 512 531 571 591 731 755 757 769 871 898")
+LANDLINE_AREAS += SHORT_AREAS
 AREAS = _words("202 206 212 215 303 305 312 404 415 503 512 602 617 646 702 713 718 808 907 919")
 PLATE_PROVINCES = "冀晋蒙辽吉黑苏浙皖闽赣豫鄂湘桂琼贵云藏陕甘青宁新"
 PLATE_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"
@@ -174,12 +174,11 @@ def phone_national(rng: random.Random) -> str:
 
 
 def landline(rng: random.Random) -> str:
-    """Chinese, with area code; eight digits behind two-digit areas and in the largest cities, else seven."""
+    """Chinese, with area code: eight digits in the large cities, seven elsewhere."""
     area = rng.choice(LANDLINE_AREAS)
-    local = rng.choice("2345678") + digits(rng, 7 if len(area) == 2 or area in ("755", "571", "512") else 6)
-    return rng.choice(
-        (f"0{area}-{local}", f"0{area}-{local}", f"0{area} {local}", f"（0{area}）{local}", f"+86-{area}-{local}")
-    )
+    local = rng.choice("2345678") + digits(rng, 6 if area in SHORT_AREAS else 7)
+    plain = f"0{area}-{local}"
+    return rng.choice((plain, plain, f"0{area} {local}", f"（0{area}）{local}", f"+86-{area}-{local}"))
 
 
 def cn_plate(rng: random.Random) -> str:
@@ -233,5 +232,8 @@ def value(rng: random.Random, kind: str, form: str | None = None) -> Value:
     'dash'
     """
     type, make = KINDS[kind]
-    text, form = forms.spell(rng, kind, make(rng), form)
+    plain = make(rng)
+    while form == "lower" and plain == plain.lower():  # an ID whose check sign is no X has no case
+        plain = make(rng)
+    text, form = forms.spell(rng, kind, plain, form)
     return Value(text, type, form)
