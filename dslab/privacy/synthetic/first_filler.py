@@ -6,7 +6,8 @@ import random
 
 _EN = (
     ("The delivery", "Our meeting", "The report", "That printer", "The new release", "My bicycle", "The lease",
-     "Lunch", "The server room", "Her lecture", "The invoice", "This form", "The evening class", "A colleague", "The garden gate"),
+     "Lunch", "The server room", "Her lecture", "The invoice", "This form", "The evening class", "A colleague",
+     "The garden gate"),
     ("came late again", "was moved to the afternoon", "needs another look", "has not been paid", "looks fine to me",
      "was left at reception", "stopped working after the storm", "is nearly ready", "took longer than planned",
      "should be checked twice", "went to the wrong address", "is open until the holidays"),

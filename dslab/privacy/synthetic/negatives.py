@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import uuid as _uuid
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 from dslab.privacy.synthetic import checks, values
 from dslab.privacy.synthetic.pieces import Negative
@@ -35,7 +35,7 @@ def _filled(rng: random.Random, *patterns: str) -> str:
 
 
 def _moment(rng: random.Random) -> datetime:
-    return datetime(2012, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=rng.randrange(420_000_000))
+    return datetime(2012, 1, 1, tzinfo=UTC) + timedelta(seconds=rng.randrange(420_000_000))
 
 
 def order_number(rng: random.Random) -> str:
