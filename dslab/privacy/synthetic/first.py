@@ -15,7 +15,7 @@ from dslab.privacy.synthetic import first_filler, first_labels, forms, negatives
 from dslab.privacy.synthetic.pieces import Negative, Piece, Value, assemble
 
 LANGUAGES = ("en", "zh")
-# How often each kind is drawn; Chinese documents have their own mix.
+# How often each kind is drawn.
 _WEIGHTS = {
     "cn_id": 4, "cn_mobile": 5, "card": 4, "uscc": 2, "email": 5, "ipv4": 3, "ipv6": 1, "iban": 2, "us_ssn": 2,
     "phone_e164": 3, "phone_national": 1, "landline": 1, "cn_plate": 2, "passport": 2, "provider_key": 2, "jwt": 1,
