@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 from dslab.privacy.labels import CHINESE, CHINESE_FILLERS, ENGLISH, FILLERS
 from dslab.privacy.tables import Tables
@@ -85,7 +86,7 @@ def units(window: str) -> list[_Unit]:
 
 
 def _is_inside_code(text: str, start: int, end: int, word: str) -> bool:
-    """Letters behind a digit (PN in 45G05PN), or one letter alone that no colon makes a label (T in GB/T, T: is Tel)."""
+    """Letters behind a digit (PN in 45G05PN), or one letter that no colon makes a label (GB/T; T: is Tel)."""
     if word[0] >= "\u3040" or word[0].isdigit():
         return False
     before, after = text[start - 1 : start] if start else "", text[end : end + 1]
@@ -131,7 +132,10 @@ class Context:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self._tables: Tables | None = None
+
+    @cached_property
+    def tables(self) -> Tables:
+        return Tables(self.text)
 
     def left(self, start: int) -> list[Label]:
         """Labels before a position, nearest first; not past the line above."""
@@ -175,9 +179,7 @@ class Context:
 
     def column(self, start: int) -> Label | None:
         """The label in the header of the table column that holds a position, if it stands in a table."""
-        if self._tables is None:
-            self._tables = Tables(self.text)
-        header = self._tables.header(start)
+        header = self.tables.header(start)
         if not header:
             return None
         named = [unit for unit in units(header) if unit.kind]
@@ -189,7 +191,9 @@ class Context:
         left = [label for label in self.left(start) if label.kind not in WEAK]
         nearest = left[0] if left else None
         if nearest and nearest.bound and nearest.where == "left":
-            return nearest
+            # A word in the cell before is that cell's value, unless the table has no header: "Phone | 212-555-0142".
+            in_cell = _CELL_EDGE.search(self.text, start - nearest.gap, start) is None
+            return nearest if in_cell else self.column(start) or nearest
         return self.column(start) or nearest or self.right(end)
 
 
@@ -197,4 +201,5 @@ _BEHIND = re.compile(
     r"\s?[(（\[\-/]\s?(?P<a>[A-Za-z]{1,12}|[\u4e00-\u9fff]{1,6})"
     r"|\s(?:is (?:my|the|our|his|her) )?(?P<b>[A-Za-z]{2,10})(?=\s*(?:[,.;)\n]|\Z))"
 )
+_CELL_EDGE = re.compile("[|│\t,;]")
 _HALF_WORD = re.compile(r"[0-9A-Za-z]+")

@@ -1,8 +1,8 @@
 r"""One spelling for what looks the same: full-width digits, invisible characters, percent codes, escapes.
 
 `１３８００１３８０００`, `138<zero-width joiner>00138000` and `%2B8613800138000` are one mobile number to a reader, and
-three strings to a pattern. `fold` writes them in plain ASCII and remembers where each character came from, so that what is
-found in the folded text can be cut out of the original.
+three strings to a pattern. `fold` writes them in plain ASCII and remembers where each character came from, so that
+what is found in the folded text can be cut out of the original.
 
     full-width forms    U+FF01..FF5E -> U+0021..007E   (Unicode's "compatibility" mapping, where it is one to one)
     dashes and spaces   U+2010..2015, U+2212, U+FF0D -> "-";  no-break, thin and ideographic spaces -> " "
@@ -71,11 +71,12 @@ def fold(text: str) -> Folded:
     >>> folded.text, folded.original(0, 8)
     ('a@qq.com', (0, 10))
     """
-    moved = ("%" in text and _PERCENT.search(text) is not None) or ("\\" in text and _ESCAPE.search(text) is not None)
+    has_invisible = False
     if not text.isascii() and _FOLDABLE.search(text):
         text = _WIDE_COLON.sub(lambda m: ":" * len(m[0]), text)
         text = _FOLDABLE.sub(_same_length, text)
-        moved = moved or _INVISIBLE_ONE.search(text) is not None
+        has_invisible = _INVISIBLE_ONE.search(text) is not None
+    moved = has_invisible or ("%" in text and _PERCENT.search(text)) or ("\\" in text and _ESCAPE.search(text))
     return _shorten(text) if moved else Folded(text)
 
 

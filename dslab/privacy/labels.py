@@ -10,7 +10,8 @@ from __future__ import annotations
 
 _ENGLISH = {
     "phone": """
-        phone, telephone, tel, t, f, m, mobile, mobil, cell, cellphone, fax, call, called, calling, dial, dialed, dialled,
+        phone, telephone, tel, t, f, m, mobile, mobil, cell, cellphone, fax, call, called, calling, dial,
+        dialed, dialled,
         ring, whatsapp, whats app, sms, text me, text us, contact, landline, mob, ph, phn, msisdn, rufnummer,
         telefoon, telefono, teléfono, telefon, telefone, téléphone, tél, handy, celular, móvil, voicemail, pager,
         viber, cellular, phoned, wechat, vx, wx, hotline, helpline, switchboard, telnr, handynummer, cellulare,
@@ -75,7 +76,8 @@ _ENGLISH = {
     """,
     "key": """
         block, meeting, meeting id, room, zoom, id, uid, uuid, guid, ref, reference, code, seq, index, row, pid,
-        thread, hash, commit, md5, sha, sha1, sha256, gb, gbt, iso, din, ieee, ansi, jis, digest, checksum, ein, vat, duns, fein, npi, dea, siren,
+        thread, hash, commit, md5, sha, sha1, sha256,
+        gb, gbt, iso, din, ieee, ansi, jis, digest, checksum, ein, vat, duns, fein, npi, dea, siren,
         siret, abn, icp, nonce, snowflake, offset, record, entry, doi, pmid, patent, tweet, status, message id,
         msg id, user id, userid, object id, trace id, span id, session, primary key, etag, crc, crc32, seed, tx,
         nct, rfc, bug, issue, pr, errno, error, hex, addr 0x, pointer, version id
@@ -109,7 +111,7 @@ _CHINESE = {
         电话, 手机, 手机号, 电话号码, 手机号码, 手機, 電話, 联系方式, 联系人, 联系, 聯絡, 座机, 固话, 固定电话,
         传真, 致电, 拨打, 来电, 去电, 通话, 短信, 呼叫, 回电, 联络, 微信, 微信号, 热线, 本机, 携帯, 電話番号,
         전화, 연락처, 携帯電話, 打给, 打我, 我电话, 号码是, 移动电话, 联系电话, 办公电话, 家庭电话, 宅电, 直线,
-        总机, 分机, 来电显示, 主叫, 被叫, 预留, 长途, 国际长途, 拨, call机, 打, 加我, 收件人电话, 客服,
+        总机, 分机, 来电显示, 主叫, 被叫, 预留, 长途, 国际长途, 拨, call机, 打, 加我, 收件人电话,
         紧急联系人, 팩스, 휴대폰, 微信同号, 联系号码
     """,
     "card": """
@@ -173,7 +175,7 @@ _CHINESE = {
         详见, 见, 升级到, 协议, 依赖, 组件
     """,
     "qq": """
-        QQ群, 群号, 群, 扣扣, 加群, 企鹅号
+        QQ群, 群号, 扣扣, 加群, 企鹅号
     """,
     "number": """
         号码, 号

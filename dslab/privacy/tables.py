@@ -27,6 +27,7 @@ class Tables:
         self.starts = [0, *(m.end() for m in re.finditer("\n", text))]
         self._header: dict[tuple[int, str], list[str] | None] = {}
         self._known: dict[tuple[int, str], int] = {}
+        self._read: set[tuple[int, int]] = set()
         self._inserts: list[tuple[int, list[str]]] = []
         if "VALUES" in text or "values" in text:
             self._inserts = [(m.end(), m[1].split(",")) for m in _INSERT.finditer(text)]
@@ -59,6 +60,45 @@ class Tables:
             if len(cells) > 1 and column < len(cells) and not any(len(cell) > 40 for cell in cells):
                 return cells[column]
         return None
+
+    def cell(self, position: int) -> str:
+        """The text of the cell that holds a position; the whole line outside tables."""
+        number = bisect_right(self.starts, position) - 1
+        line, offset = self.line(number), position - self.starts[number]
+        for delimiter in "|\t,;":
+            if delimiter in line:
+                cells = self._cells(line, delimiter)
+                column = self._column(line, offset, delimiter)
+                return cells[column] if 0 <= column < len(cells) else ""
+        return line.strip()
+
+    def below(self, position: int) -> list[tuple[int, int]]:
+        """Where the cells below a header cell stand, without blanks and quotes; [] outside the head of a table.
+
+        A head is a line whose table it opens. Asked again for the same column, it answers [].
+        """
+        number = bisect_right(self.starts, position) - 1
+        line, offset = self.line(number), position - self.starts[number]
+        delimiter = next((d for d in "|\t,;" if d in line), None)
+        if delimiter is None or self._first_line(number, delimiter) != number:
+            return []
+        width, column = self._width(number, delimiter), self._column(line, offset, delimiter)
+        if (number, column) in self._read or max(map(len, self._cells(line, delimiter))) > 40:
+            return []
+        self._read.add((number, column))
+        found, row = [], number + 1
+        while row < len(self.starts):
+            line = self.line(row)
+            if not _RULE.fullmatch(line):
+                if not line or self._width(row, delimiter) != width:
+                    break
+                parts = self._split(line, delimiter)
+                start = self.starts[row] + sum(len(part) + 1 for part in parts[:column])
+                part = parts[column]
+                start += len(part) - len(part.lstrip(" \"'`"))
+                found.append((start, start + len(part.strip(" \"'`"))))
+            row += 1
+        return found
 
     def _is_values(self, start: int, position: int) -> bool:
         """Is a position among the rows behind VALUES: no statement ends in between?"""

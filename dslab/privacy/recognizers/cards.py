@@ -10,6 +10,8 @@ ranges.
 
 from __future__ import annotations
 
+import re
+
 from dslab.privacy import checksums
 from dslab.privacy.context import NEGATIVE
 from dslab.privacy.recognizers.base import Document
@@ -49,6 +51,7 @@ _RANGES: tuple[tuple[str, str, tuple[int, ...], bool], ...] = (
     ("1800", "1800", (15,), True),
     ("2131", "2131", (15,), True),
 )
+_BORN = re.compile(r"62[0-9]{4}(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])[0-9]{4}")
 _LABELS = frozenset(("card",))
 _DENIED = NEGATIVE | {"key", "phone", "ssn", "uscc", "ip", "passport"}
 
@@ -83,6 +86,8 @@ def read(document: Document, chunk: Chunk) -> Span | None:
     if not called:
         if kind == "rare" or (label is not None and label.bound and label.kind in _DENIED):
             return None
+        if len(digits) == 18 and _BORN.fullmatch(digits):
+            return None  # a resident ID of Gansu (62) with a wrong check digit
         if chunk.has_break or not _is_card_shape(chunk.shape):
             return None
         if document.policy == "precision" and len(chunk.shape) == 1:

@@ -14,9 +14,9 @@ import re
 from collections import Counter
 
 _PLACEHOLDER = re.compile(
-    r"x{4,}|\*{3,}|\.{3,}|_{4,}|#{3,}|0{8}|(?<![a-z])your[_\-. ]?|(?<![a-z])my[_\-. ]|changeme|change[_\-]me|placeholder"
-    r"|example|sample|dummy|redacted|masked|insert|replace|todo|fixme|foobar|fake|[_\-]here|secret[_\-]?(?:key|here)"
-    r"|test[_\-]?(?:key|token|secret)|1234567890abcdef|abcdefghij|deadbeef|none|null|undefined|true|false"
+    r"x{4,}|\*{3,}|\.{3,}|_{4,}|#{3,}|0{8}|(?<![a-z])your[_\-. ]?|(?<![a-z])my[_\-. ]|changeme|change[_\-]me"
+    r"|placeholder|example|sample|dummy|redacted|masked|insert|replace|todo|fixme|foobar|fake|[_\-]here"
+    r"|secret[_\-]?(?:key|here)|test[_\-]?(?:key|token|secret)|1234567890abcdef|abcdefghij|deadbeef|none|null|undefined|true|false"
     r"|<[^>]{0,60}>|\$\{|\{\{|\$\(|%\(|%s|\{[a-z_]{1,30}\}|process\.env|os\.environ|getenv|\.get\(",
     re.IGNORECASE,
 )

@@ -53,11 +53,41 @@ def assigned(document: Document) -> Iterator[Span]:
                 past = max(end, name.end("word"))
                 if is_secret:
                     yield Span(start, end, "SECRET", 0.9, "secret:keyword+entropy")
+            yield from _column(document, position)
     if not text.isascii() and any(hint in text for hint in _CHINESE_HINTS):
         for found in _CHINESE.finditer(text):
             value = _plain(text, found.end())
             if len(value) >= 6 and not is_placeholder(value) and is_password(value):
                 yield Span(found.end(), found.end() + len(value), "SECRET", 0.9, "secret:keyword+entropy")
+        for hint in _CHINESE_HINTS:
+            at = text.find(hint)
+            while at >= 0:
+                yield from _column(document, at)
+                at = text.find(hint, at + 2)
+
+
+def _column(document: Document, position: int) -> Iterator[Span]:
+    """SECRETs below a name that heads a column of a table."""
+    cells = document.context.tables.below(position)
+    if not cells:
+        return
+    head = document.context.tables.cell(position).lower()
+    chosen = any(word in head for word in ("pass", "pwd", "密码", "口令"))
+    if not _HEAD.search(head):
+        return
+    for start, end in cells:
+        value = document.text[start:end]
+        if len(value) < 6 or is_placeholder(value[:80]) or " " in value:
+            continue
+        if is_password(value) if chosen else len(value) >= 16 and is_random(value):
+            yield Span(start, end, "SECRET", 0.88, "secret:column+entropy")
+
+
+_HEAD = re.compile(
+    r"(?<![a-z])(?:pass(?:word|wd|phrase|code)?|pwd|secret|token|credentials?)(?![a-z])"
+    r"|(?:api|access|auth|private|secret)[ _\-]?key"
+    r"|\A(?:key|keys)\Z|apikey|密码|口令|密钥|私钥|令牌|秘钥|凭据"
+)
 
 
 def _hints(lower: str) -> list[int]:

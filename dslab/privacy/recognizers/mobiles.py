@@ -20,9 +20,9 @@ _PLUS_LEFT = re.compile(r"[(（]?\+ ?\Z")
 _FOREIGN_BEFORE = re.compile(r"\+ ?[0-9]{1,3}[ \-.)]{0,2}\Z")
 _CODE_BEFORE = re.compile(r"(?:\+|[(（]\+?|)(?:0086|86)[)）]?[ \-.]{0,3}\Z")
 _SHAPES = frozenset(((11,), (3, 4, 4), (3, 8), (3, 3, 5), (7, 4), (4, 4, 3), (3, 5, 3), (4, 3, 4)))
-_SUM_LEFT = re.compile(r"[0-9)] ?[=×*^÷] ?\Z|[0-9)] [/+\-] \Z")
+_SUM_LEFT = re.compile(r"[0-9)] ?[=×*^÷] ?\Z|(?<![0-9])[0-9]{1,6} [/+\-] \Z")
 _SUM_RIGHT = re.compile(
-    r" ?(?:元|块|美元|字节|人次|人|次|件|个|吨|円|km|bytes|%)| ?[×*^÷] ?[0-9]| [/+\-] [0-9]{1,4}(?![0-9])| ?= ?[0-9]"
+    r" ?(?:元|块|美元|字节|人次|人|次|件|个|吨|円|km|bytes|%)| ?[×*^÷] ?[0-9]| [/+\-] [0-9]{1,4}(?![0-9.\-])| ?= ?[0-9]"
 )
 _GLUED_LEFT = re.compile(
     r"(?<![0-9A-Za-z])(?:tel|phone|mobile|mob|cell|call|vx|wx|wechat|ph|m|t|dial|sms|whatsapp|sj|dh)\Z", re.IGNORECASE

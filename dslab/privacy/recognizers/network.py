@@ -40,8 +40,10 @@ _PORT = re.compile(
     r":[0-9]{1,5}(?![0-9])|/[0-9]{1,2}(?![0-9./])|\.in-addr| - |(?: \"?|,\"?)(?:GET|POST|PUT|HEAD)\b| \[[0-9]"
 )
 _VERSION_LEFT = re.compile(r"(?<![0-9A-Za-z])(?:v|ver|rev)[ .:=]{0,2}\Z", re.IGNORECASE)
+_TITLE = re.compile(r"\s*#{1,6}\s*\[?v?")
 _NOT_AFTER = re.compile(
-    r"\s{0,2}(?:[(（\-—]? ?(?:19|20)[0-9]{2}[\-./年]|or (?:later|newer|higher|above|earlier|older)|and (?:later|above|newer)"
+    r"[ \t]{0,2}(?:[(（\-—]? ?(?:19|20)[0-9]{2}[\-./年]"
+    r"|or (?:later|newer|higher|above|earlier|older)|and (?:later|above|newer)"
     r"|版|及以上|以上|或更高|之前的版本|节|章|条|\((?:[0-9a-f]{7,40}|build|release|amd64|x64|x86)"
     r"|released|release|build|update|patch|firmware|已发布|发布)",
     re.IGNORECASE,
@@ -96,7 +98,7 @@ def _is_v4(document: Document, start: int, end: int) -> bool:
         if (name and name[0][0].isupper()) or not (_PORT.match(right) or _is_private(octets)):
             return False
     line = left.rpartition("\n")[2]
-    if _NOT_AFTER.match(right) or _VERSION_LEFT.search(left) or line.lstrip().startswith("#"):
+    if _NOT_AFTER.match(right) or _VERSION_LEFT.search(left) or _TITLE.fullmatch(line):
         return False
     labels = [label for label in document.context.left(start) if label.where == "left"]
     if any(label.bound and label.kind in _NOT_IP for label in labels):

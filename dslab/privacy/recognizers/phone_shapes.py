@@ -52,15 +52,17 @@ def numbers_in(text: str, groups: Groups) -> Iterator[tuple[int, int]]:
 
 def _starts_anew(text: str, piece: Groups, total: int, start: int, end: int) -> bool:
     gap = text[piece[-1][1] : start]
-    if start - piece[-1][1] > 3 or not _INNER.fullmatch(gap) or total + end - start > 15:
+    if start - piece[-1][1] > 3 or not _INNER.fullmatch(gap) or total + end - start > 16:
         return True
     if total >= 7 and ("/" in gap or (total >= 10 and ("(" in gap or "（" in gap))):
         return True
+    if text.startswith("00", piece[0][0]) and len(piece) < 6:
+        return False  # a country code before the rest
     return total >= 7 and gap.isspace() and (total + end - start > 13 or end - start >= 7)
 
 
 def _whole(piece: Groups, total: int) -> Iterator[tuple[int, int]]:
-    if piece and 7 <= total <= 15 and len(piece) <= 8:
+    if piece and 7 <= total <= 16 and len(piece) <= 8:
         yield piece[0][0], piece[-1][1]
 
 

@@ -36,6 +36,7 @@ _SUM_RIGHT = re.compile(r" ?[×*^÷=] ?[0-9]| [/+] [0-9]{1,4}(?![0-9])")
 _GLUED_WORD = re.compile(r"(?<![0-9A-Za-z])(?:tel|phone|fax|ph|call|mob|t|f|m|telephone|number)\Z", re.IGNORECASE)
 _EXTENSION = re.compile(r"x[0-9]|ext", re.IGNORECASE)
 _DECIMALS = re.compile(r"[0-9]\.[0-9]+[ \-/][0-9]+\.[0-9]")
+_CLOCK_LEFT = re.compile(r"[0-9]{2}:\Z")
 _MOBILE = re.compile("861[3-9][0-9]{9}")
 _CODES = frozenset(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
 _PATIENCE = 40
@@ -150,6 +151,8 @@ def _is_free(text: str, start: int, end: int) -> bool:
             right[0] == "-" and right[1:].isalpha() and right[1:].isascii()
         ):
             return False
+    if _CLOCK_LEFT.search(text, max(0, start - 3), start):
+        return False
     return not (_SUM_LEFT.search(text, max(0, start - 4), start) or _SUM_RIGHT.match(text, end))
 
 
@@ -164,7 +167,7 @@ def _is_shaped(value: str, digits: str) -> bool:
         return False
     if len(digits) == 11 and digits[0] == "1" and shape in ((11,), (3, 4, 4), (3, 8)):
         return False
-    return len(set(digits)) > 1 and not digits.startswith("000")
+    return len(set(digits)) > 1 and (len(digits) <= 15 or digits.startswith("00")) and not digits.startswith("000")
 
 
 def _is_called(document: Document, label: Label | None, start: int, value: str, digits: str) -> bool:

@@ -103,8 +103,6 @@ def _prefixed(document: Document) -> Iterator[Span]:
         if match is None or match.start() >= past or is_placeholder(match[0]) or not _has_body(match[0]):
             continue
         end = match.end()
-        while text[end - 1] in "-_." and end - match.start() > 20:
-            end -= 1
         past = max(past, end)
         yield Span(match.start(), end, "SECRET", 0.99, "secret:prefix+shape")
 
