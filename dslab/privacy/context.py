@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
 
 from dslab.privacy.labels import CHINESE, CHINESE_FILLERS, ENGLISH, FILLERS
 from dslab.privacy.tables import Tables
@@ -29,7 +28,6 @@ _ABBREVIATIONS = frozenset(("no", "nr", "num", "tel", "ph", "mob", "tél", "t", 
 _CAMEL = re.compile("(?<=[a-z])(?=[A-Z])")
 # Characters set apart to fill a form's line: "电 话".
 _SPREAD = re.compile("(?<![\u4e00-\u9fff])(?:[\u4e00-\u9fff] {1,4})+[\u4e00-\u9fff](?![\u4e00-\u9fff])")
-_LONGEST = max(map(len, [*CHINESE, *CHINESE_FILLERS]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,27 +113,48 @@ def _english(tokens: list[tuple[str, int, int]], at: int) -> tuple[_Unit, int]:
 
 
 def _chinese(run: str, start: int) -> list[_Unit]:
-    found, at = [], 0
-    while at < len(run):
-        for size in range(min(_LONGEST, len(run) - at), 0, -1):
-            word = run[at : at + size]
-            kind = CHINESE.get(word, "" if word in CHINESE_FILLERS else None)
-            if kind is not None or size == 1:
-                found.append(_Unit(kind, word, start + at, start + at + size))
-                at += size
+    found, at, size = [], 0, len(run)
+    while at < size:
+        for word, kind in _BY_FIRST.get(run[at], ()):
+            if run.startswith(word, at):
+                found.append(_Unit(kind, word, start + at, start + at + len(word)))
+                at += len(word)
                 break
+        else:
+            if not found or found[-1].kind is not None or found[-1].end != start + at:
+                found.append(_Unit(None, run[at], start + at, start + at + 1))
+            else:
+                found[-1] = _Unit(None, run[at], found[-1].start, start + at + 1)
+            at += 1
     return found
+
+
+def _by_first() -> dict[str, list[tuple[str, str]]]:
+    """The Chinese words by their first character, longest first."""
+    words: dict[str, list[tuple[str, str]]] = {}
+    for word in sorted([*CHINESE, *CHINESE_FILLERS], key=len, reverse=True):
+        words.setdefault(word[0], []).append((word, CHINESE.get(word, "")))
+    return words
+
+
+_BY_FIRST = _by_first()
 
 
 class Context:
     """The labels around positions of one text. Tables are read once, when the first value asks."""
 
+    __slots__ = ("_tables", "text")
+
     def __init__(self, text: str) -> None:
         self.text = text
+        self._tables: Tables | None = None
 
-    @cached_property
+    @property
     def tables(self) -> Tables:
-        return Tables(self.text)
+        """The tables of the text."""
+        if self._tables is None:
+            self._tables = Tables(self.text)
+        return self._tables
 
     def left(self, start: int) -> list[Label]:
         """Labels before a position, nearest first; not past the line above."""

@@ -25,9 +25,8 @@ _DASHES = "\u2010-\u2015\u2212\ufe58\ufe63"
 _INVISIBLE = "\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
 _WIDE = "\uff05\uff06\uff0b\uff0d\uff0e\uff10-\uff19\uff1d\uff20-\uff3a\uff3f\uff41-\uff5a"
 _FOLDABLE = re.compile(f"[{_WIDE}{_SPACES}{_DASHES}{_INVISIBLE}]")
-_WIDE_COLON = re.compile(
-    "(?<=[\uff10-\uff5a])\uff1a+(?=[\uff10-\uff5a])|(?<![\\w\uff09])\uff1a\uff1a(?=[\uff10-\uff5a])"
-)
+_WIDE_COLONS = re.compile("\uff1a+")
+_WIDE_SIGN = re.compile("[\uff10-\uff19\uff21-\uff3a\uff41-\uff5a]")
 _PERCENT = re.compile("(?:%[0-9A-Fa-f]{2})+")
 _ESCAPE = re.compile(r"\\(?:u[0-9A-Fa-f]{4}|[nrt])")
 _INVISIBLE_ONE = re.compile(f"[{_INVISIBLE}]")
@@ -73,11 +72,21 @@ def fold(text: str) -> Folded:
     """
     has_invisible = False
     if not text.isascii() and _FOLDABLE.search(text):
-        text = _WIDE_COLON.sub(lambda m: ":" * len(m[0]), text)
+        if "\uff1a" in text and _WIDE_SIGN.search(text):
+            text = _WIDE_COLONS.sub(_colons, text)
         text = _FOLDABLE.sub(_same_length, text)
         has_invisible = _INVISIBLE_ONE.search(text) is not None
     moved = has_invisible or ("%" in text and _PERCENT.search(text)) or ("\\" in text and _ESCAPE.search(text))
     return _shorten(text) if moved else Folded(text)
+
+
+def _colons(match: re.Match[str]) -> str:
+    """Colons of an address, if wide letters or digits stand on both sides, or two colons open one; else as they are."""
+    before = match.string[match.start() - 1 : match.start()] if match.start() else ""
+    opens = len(match[0]) > 1 and not before.isalnum() and before != "\uff09"
+    if _WIDE_SIGN.match(match.string, match.end()) and (opens or (before and _WIDE_SIGN.match(before))):
+        return ":" * len(match[0])
+    return match[0]
 
 
 def _same_length(match: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""Which column is this? Headers of Markdown, CSV and TSV tables and SQL inserts, found from a position in the text.
+"""Which column is this? Headers of Markdown, CSV, TSV and HTML tables and SQL inserts, found from a position.
 
 A table is a run of lines with the same delimiter; its first line is the header. Lines are looked at one at a time, the
 table of a line is remembered, so that a file of n lines costs n steps however many values ask.
@@ -16,6 +16,10 @@ _CELL = {
 _BOX = str.maketrans("│┃║｜", "||||")
 _RULE = re.compile(r"[\s|+:=\-_─━═┄┼╋╬├┤┝┥┠┨╠╣┌┐└┘┬┴┏┓┗┛┳┻╔╗╚╝╦╩╪╫╞╡]+")
 _INSERT = re.compile(r"\(([^()]{1,1000})\)\s{1,8}(?:VALUES|values)\s{0,8}")
+_TABLE = re.compile("<table", re.IGNORECASE)
+_ROW = re.compile(r"<tr[\s>]", re.IGNORECASE)
+_CELL_START = re.compile(r"<t[dh](?:\s[^<>]{0,200})?>", re.IGNORECASE)
+_TAG = re.compile("<[^<>]{0,200}>")
 _LONGEST_LINE = 2000
 
 
@@ -28,6 +32,10 @@ class Tables:
         self._header: dict[tuple[int, str], list[str] | None] = {}
         self._known: dict[tuple[int, str], int] = {}
         self._read: set[tuple[int, int]] = set()
+        # HTML: where tables and rows start; the heads read so far.
+        self._rows = [m.start() for m in _ROW.finditer(text)] if "<td" in text or "<TD" in text else []
+        self._tables = [m.start() for m in _TABLE.finditer(text)] if self._rows else []
+        self._heads: dict[int, list[str]] = {}
         self._inserts: list[tuple[int, list[str]]] = []
         if "VALUES" in text or "values" in text:
             self._inserts = [(m.end(), m[1].split(",")) for m in _INSERT.finditer(text)]
@@ -49,6 +57,10 @@ class Tables:
                 row = self.text[max(self._inserts[head][0], position - 1000) : position].rpartition("(")[2]
                 column = len(self._split(row, ",")) - 1
                 return columns[column] if column < len(columns) else None
+        if self._rows:
+            cell = self._html_header(position)
+            if cell:
+                return cell
         for delimiter in "|\t,;":
             if delimiter not in line:
                 continue
@@ -99,6 +111,21 @@ class Tables:
                 found.append((start, start + len(part.strip(" \"'`"))))
             row += 1
         return found
+
+    def _html_header(self, position: int) -> str | None:
+        """The cell of a table's first row above a position in one of its later rows."""
+        row = bisect_right(self._rows, position) - 1
+        table = bisect_right(self._tables, position) - 1
+        first = bisect_right(self._rows, self._tables[table] if table >= 0 else -1)
+        if row <= first or position - self._rows[row] > _LONGEST_LINE:
+            return None
+        column = len(_CELL_START.findall(self.text, self._rows[row], position)) - 1
+        if first not in self._heads:
+            end = min(self._rows[first + 1], self._rows[first] + _LONGEST_LINE)
+            cells = _CELL_START.split(self.text[self._rows[first] : end])[1:]
+            self._heads[first] = [_TAG.sub(" ", cell).strip() for cell in cells]
+        head = self._heads[first]
+        return head[column] if 0 <= column < len(head) else None
 
     def _is_values(self, start: int, position: int) -> bool:
         """Is a position among the rows behind VALUES: no statement ends in between?"""

@@ -1,4 +1,4 @@
-"""What holds for every text: offsets index the original, spans do not overlap, spelling and neighbours do not matter."""
+"""What holds for every text: offsets index the original, no overlaps; spelling and neighbours do not matter."""
 
 from __future__ import annotations
 

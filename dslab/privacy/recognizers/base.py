@@ -9,35 +9,27 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from dslab.privacy.context import NEGATIVE, Context, Label
-from dslab.privacy.recognizers.runs import Spots, spots
+from dslab.privacy.recognizers.runs import spots
 from dslab.privacy.spans import Span
 
 
-@dataclass(eq=False)
 class Document:
-    """A folded text, the types wanted, and the labels around its values (read only when asked for)."""
+    """A folded text, the types wanted, and what several recognizers need of it.
 
-    text: str
-    types: frozenset[str]
-    policy: str = "recall"
-    _asked: tuple[int, int, Label | None] | None = None
+    text:  what patterns read. lower: the same in lower case, for words; its positions may differ from the text's.
+    spots: the runs of digits, and the digits glued to letters. context: the labels around values.
+    """
 
-    @cached_property
-    def context(self) -> Context:
-        return Context(self.text)
+    __slots__ = ("_asked", "context", "lower", "policy", "spots", "text", "types")
 
-    @cached_property
-    def spots(self) -> Spots:
-        """The runs of digits, and the digits glued to letters; read once for all recognizers."""
-        return spots(self.text)
-
-    @cached_property
-    def lower(self) -> str:
-        """The text in lower case, for words only: its positions may differ from the text's."""
-        return self.text.lower()
+    def __init__(self, text: str, types: frozenset[str], policy: str = "recall") -> None:
+        self.text, self.types, self.policy = text, types, policy
+        self.lower = text.lower()
+        self.spots = spots(text)
+        self.context = Context(text)
+        self._asked: tuple[int, int, Label | None] | None = None
 
     def label(self, start: int, end: int) -> Label | None:
         """The label that names the value text[start:end]; asked several times for the same value."""
@@ -54,6 +46,18 @@ class Document:
         """Does a bound label say that the value is something else: an order, a part, a device, a time?"""
         label = self.label(start, end)
         return label is not None and label.bound and label.kind in kinds and label.where != "right"
+
+
+def walk_left(text: str, position: int, signs: frozenset[str], most: int) -> int:
+    """Where the stretch of these signs before a position starts; at most `most` signs are looked at.
+
+    >>> walk_left("mail ann@x", 8, frozenset("abn"), 64)
+    5
+    """
+    least = max(0, position - most)
+    while position > least and text[position - 1] in signs:
+        position -= 1
+    return position
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from dslab.privacy.recognizers.base import Document
+from dslab.privacy.recognizers.base import Document, walk_left
 from dslab.privacy.recognizers.domains import is_top_level
 from dslab.privacy.spans import Span
 
-_LOCAL = r"A-Za-z0-9\u00c0-\u024f\u0370-\u04ff"
-_LOCAL_LEFT = re.compile(rf"""(?:"[^"\n@]{{1,64}}"|[{_LOCAL}._%+\-'!#$&*=^{{}}~|]{{1,128}})\Z""")
+_LOCAL_SIGNS = frozenset(
+    [
+        chr(c)
+        for c in (*range(0x30, 0x3A), *range(0x41, 0x5B), *range(0x61, 0x7B), *range(0xC0, 0x250), *range(0x370, 0x500))
+    ]
+    + list("._%+-'!#$&*=^{}~|")
+)
 _DOMAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9\-]{0,62})(?:\.[A-Za-z0-9][A-Za-z0-9\-]{0,62}){1,8}")
 _WIDE_DOMAIN = re.compile(r"(?:[^\W_]|-){1,63}(?:\.(?:[^\W_]|-){1,63}){1,6}")
 _MAY_BE_DOMAIN = re.compile(r"\[|(?:[^\W_]|-){1,63}\.[^\W_]")
@@ -45,12 +50,13 @@ def _around(text: str, at: int) -> Span | None:
         return None
     if not _MAY_BE_DOMAIN.match(text, at + 1):
         return None
-    local = _LOCAL_LEFT.search(text, max(0, at - 129), at)
-    if not local:
-        return None
-    start = local.start()
-    if text[start] != '"':
-        start = _trim(text, start, at)
+    if before == '"':
+        quoted = text.rfind('"', max(0, at - 66), at - 1)
+        if quoted < 0 or "\n" in text[quoted:at]:
+            return None
+        start = quoted
+    else:
+        start = _trim(text, walk_left(text, at, _LOCAL_SIGNS, 130), at)
         if start >= at or at - start > 64:
             return None
     end = _domain_end(text, start, at)

@@ -16,8 +16,8 @@ from collections import Counter
 _PLACEHOLDER = re.compile(
     r"x{4,}|\*{3,}|\.{3,}|_{4,}|#{3,}|0{8}|(?<![a-z])your[_\-. ]?|(?<![a-z])my[_\-. ]|changeme|change[_\-]me"
     r"|placeholder|example|sample|dummy|redacted|masked|insert|replace|todo|fixme|foobar|fake|[_\-]here"
-    r"|secret[_\-]?(?:key|here)|test[_\-]?(?:key|token|secret)|1234567890abcdef|abcdefghij|deadbeef|none|null|undefined|true|false"
-    r"|<[^>]{0,60}>|\$\{|\{\{|\$\(|%\(|%s|\{[a-z_]{1,30}\}|process\.env|os\.environ|getenv|\.get\(",
+    r"|secret[_\-]?(?:key|here)|test[_\-]?(?:key|token|secret)|1234567890abcdef|abcdefghij|deadbeef|\A(?:none|null|undefined|true|false)\Z"
+    r"|<[^>]{0,60}>|\$\{|\{\{|\$\(|%\(|\A%s\Z|\{[a-z_]{1,30}\}|process\.env|os\.environ|getenv|\.get\(",
     re.IGNORECASE,
 )
 _CODE = re.compile(

@@ -19,14 +19,15 @@ _NAME = re.compile(
     r"(?P<word>pass(?:word|wd|phrase|code|wort)?s?|pwd|secret|token|key|credentials?|authorization|bearer)"
     r"(?P<tail>(?:[_\-. ]?(?:access|key|token|secret|id|value|hash|string|code|base|b64|new|old|current"
     r"|prod|dev|test|admin|root|user|db|[0-9])){0,3})"
-    r"(?P<gap>[\"'`\])]{0,2}[ \t]{0,4}(?::=|=>|->|==?|:|：|＝)[ \t]{0,4}"
+    r"(?P<gap>\\?[\"'`\])]{0,2}(?:[ \t]{1,3}(?:value|content))?[ \t]{0,4}(?:>|:=|=>|->|==?|:|：|＝)[ \t]{0,4}"
     r"|[ \t]{1,2}(?:is|was|为|是)[ \t:：]{1,3}|[ \t]{1,2})"
     r"(?:str[ \t]{0,2}=[ \t]{0,2})?(?P<scheme>[\"'`]?(?:Bearer|Basic|Token|token)[ \t]{1,2})?"
-    r"(?P<quote>[\"'`]|\\\"|&quot;)?",
+    r"(?P<quote>[\"'`]|\\[\"']|&quot;)?",
     re.IGNORECASE,
 )
 _CHINESE = re.compile(
-    "(?:密码|口令|密钥|私钥|令牌|秘钥|凭据|暗号)(?:是|为|改成|改为|设为|重置为|：|:|=|＝|\\s|“|\"|「|`|'|【|（|\\(){1,4}"
+    "(?:密码|口令|密钥|私钥|令牌|秘钥|凭据|暗号)(?:是|为|改成|改为|设为|重置为|：|:|=|＝|[ \\t]"
+    "|“|\"|「|`|'|【|（|\\(){1,4}"
 )
 _CHINESE_HINTS = ("密码", "口令", "密钥", "私钥", "令牌", "秘钥", "凭据", "暗号")
 _VALUE = re.compile(r"[!-~]{6,600}")
@@ -39,22 +40,31 @@ _QUOTED = {
 _CHOSEN = frozenset(("pass", "password", "passwd", "passphrase", "passcode", "passwort", "pwd", "passwords"))
 
 
+# A name with none of these behind it is a word of the text.
+_TAG_LEFT = re.compile(r"<[A-Za-z0-9:._\-]{0,30}\Z")
+_SIGNS = (">", ":", "=", "：", "＝", " is ", " was ", "|", "\t", ",", "\n", ";", "->")
+
+
 def assigned(document: Document) -> Iterator[Span]:
     """SECRETs that a name before them betrays."""
     text, lower = document.text, document.lower
     if len(lower) == len(text):
-        past = 0
+        past, has_tables = 0, "\n" in text
         for position in _hints(lower):
             if position < past:
+                continue
+            near = text[position : position + 40]
+            if not any(sign in near for sign in _SIGNS) and not near.lower().startswith("bearer"):
                 continue
             name = _NAME.match(text, position)
             if name and _is_name(text, position, name):
                 start, end, is_secret = _value(text, name)
-                past = max(end, name.end("word"))
+                past = end if is_secret or end - start > 64 else name.end("word")
                 if is_secret:
                     yield Span(start, end, "SECRET", 0.9, "secret:keyword+entropy")
-            yield from _column(document, position)
-    if not text.isascii() and any(hint in text for hint in _CHINESE_HINTS):
+            if has_tables:
+                yield from _column(document, position)
+    if not text.isascii() and any(sign in text for sign in "密钥令凭暗"):
         for found in _CHINESE.finditer(text):
             value = _plain(text, found.end())
             if len(value) >= 6 and not is_placeholder(value) and is_password(value):
@@ -68,6 +78,10 @@ def assigned(document: Document) -> Iterator[Span]:
 
 def _column(document: Document, position: int) -> Iterator[Span]:
     """SECRETs below a name that heads a column of a table."""
+    text = document.text
+    near = _NEAR.match(text, position)
+    if near is None or not (near[1] or _EDGE_LEFT.search(text, max(0, position - 16), position)):
+        return
     cells = document.context.tables.below(position)
     if not cells:
         return
@@ -76,13 +90,16 @@ def _column(document: Document, position: int) -> Iterator[Span]:
     if not _HEAD.search(head):
         return
     for start, end in cells:
-        value = document.text[start:end]
+        value = text[start:end]
         if len(value) < 6 or is_placeholder(value[:80]) or " " in value:
             continue
         if is_password(value) if chosen else len(value) >= 16 and is_random(value):
             yield Span(start, end, "SECRET", 0.88, "secret:column+entropy")
 
 
+# A cell's end behind the name, or its start before a name that ends the line.
+_NEAR = re.compile(r"[\w .\-()\"'（）]{2,24}(?:([|\t,;])|\r?\n)")
+_EDGE_LEFT = re.compile(r"[|\t,;][^|\t,;\n]{0,15}\Z")
 _HEAD = re.compile(
     r"(?<![a-z])(?:pass(?:word|wd|phrase|code)?|pwd|secret|token|credentials?)(?![a-z])"
     r"|(?:api|access|auth|private|secret)[ _\-]?key"
@@ -130,6 +147,8 @@ def _value(text: str, match: re.Match[str]) -> tuple[int, int, bool]:
     if "hash" in match["tail"].lower() or match["tail"].lower().strip("_-. ") == "id":
         return start, end, False
     if len(value) < 6 or (" " in value and not chosen) or is_placeholder(value[:80]):
+        return start, end, False
+    if match["gap"].endswith(">") and "=>" not in match["gap"] and not text.startswith("</", end):
         return start, end, False
     if chosen and (is_password(value) or is_random(value)):
         return start, end, True

@@ -12,18 +12,16 @@ import ipaddress
 import re
 from collections.abc import Iterator
 
-from dslab.privacy.recognizers.base import Document
+from dslab.privacy.recognizers.base import Document, walk_left
 from dslab.privacy.spans import Span
 
 _V4 = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}")
 _V6 = re.compile(r":[0-9A-Fa-f]{0,4}:")
-_V6_LEFT = re.compile(r"[0-9A-Fa-f:.]*\Z")
+_V6_SIGNS = frozenset("0123456789abcdefABCDEF:.")
 _V6_RUN = re.compile(r"[0-9A-Fa-f:.]+")
 _ZONE = re.compile(r"%[0-9A-Za-z]{1,15}")
 # What a version, an identifier or a longer number has on its left.
-_JOINED = re.compile(
-    r"(?:[0-9A-Za-z]|[0-9A-Za-z]\.|[A-Za-z0-9)]-|(?<![0-9])\.|[=~<>^!]=|[~^]|[A-Za-z]@|§ ?|[A-Za-z0-9]_)\Z"
-)
+_JOINED = re.compile(r"(?:[0-9A-Za-z]|[0-9A-Za-z]\.|[A-Za-z0-9)]-|(?<![0-9])\.|[=~<>^!]=|[~^]|@|§ ?|[A-Za-z0-9]_)\Z")
 _IP_WORD = r"(?:ip|ipv[46]|host|addr|address|server|src|dst|peer|node|gateway|dns|endpoint|inet6?)"
 _NAMED = re.compile(rf"(?<![a-z]){_IP_WORD}[-_.@ ]?\Z|[0-9]{{1,3}}(?:\.[0-9]{{1,3}}){{3}}-\Z", re.IGNORECASE)
 _PRODUCT = re.compile(r"[A-Za-z][A-Za-z0-9+._\-]*/\Z")
@@ -40,6 +38,17 @@ _PORT = re.compile(
     r":[0-9]{1,5}(?![0-9])|/[0-9]{1,2}(?![0-9./])|\.in-addr| - |(?: \"?|,\"?)(?:GET|POST|PUT|HEAD)\b| \[[0-9]"
 )
 _VERSION_LEFT = re.compile(r"(?<![0-9A-Za-z])(?:v|ver|rev)[ .:=]{0,2}\Z", re.IGNORECASE)
+# Names of software that are followed by a version as often as not by the word; 微信 and QQ are labels of other things.
+_PRODUCT_LEFT = re.compile(
+    r"(?<![A-Za-z])(?:oracle|weblogic|websphere|tomcat|apache|mysql|mariadb|postgres(?:ql)?|mongodb|redis|kafka|spark|hadoop"
+    r"|elasticsearch|rails|django|flask|spring|struts|log4j|openssl|glibc|gcc|node(?:js)?|python|java|jdk|jre|php|ruby|golang"
+    r"|windows|android|ios|macos|ubuntu|debian|centos|chrome|chromium|firefox|safari|edge|opera|webkit|flash|acrobat|reader"
+    r"|office|word|excel|photoshop|wps|zoom|teams|skype|slack|discord|steam|wechat|virtualbox|vmware|docker|kubernetes|jenkins"
+    r"|gitlab|sap|itunes|outlook|curl|wget|nginx|net framework|sdk|app|微信|qq|钉钉|支付宝|淘宝|抖音|微博|浏览器"
+    r"|客户端版|安卓|内核|控件|插件)"
+    r"[ _]?[(（]?v?\Z",
+    re.IGNORECASE,
+)
 _TITLE = re.compile(r"\s*#{1,6}\s*\[?v?")
 _NOT_AFTER = re.compile(
     r"[ \t]{0,2}(?:[(（\-—]? ?(?:19|20)[0-9]{2}[\-./年]"
@@ -88,17 +97,14 @@ def _is_v4(document: Document, start: int, end: int) -> bool:
     if _NAMED.search(left) or _URL.search(left):
         return True
     if _JOINED.search(left):
-        if _LOGIN.search(left):
-            return True
-        if not (left.endswith("@") and max(octets) > 40):
-            return False
+        return _LOGIN.search(left) is not None
     if left.endswith("/") and _PRODUCT.search(left):
         # Java writes host/address; a product starts with a capital, or has no port and no private address.
         name = _PRODUCT.search(left)
         if (name and name[0][0].isupper()) or not (_PORT.match(right) or _is_private(octets)):
             return False
     line = left.rpartition("\n")[2]
-    if _NOT_AFTER.match(right) or _VERSION_LEFT.search(left) or _TITLE.fullmatch(line):
+    if _NOT_AFTER.match(right) or _VERSION_LEFT.search(left) or _TITLE.fullmatch(line) or _PRODUCT_LEFT.search(left):
         return False
     labels = [label for label in document.context.left(start) if label.where == "left"]
     if any(label.bound and label.kind in _NOT_IP for label in labels):
@@ -114,12 +120,12 @@ def _is_v4(document: Document, start: int, end: int) -> bool:
     if label and label.kind == "ipish" and label.bound and (max(octets) > 20 or _is_private(octets)):
         return True
     # No word helps. Four small numbers are a version or a section; so are any at the start of a line before a title.
-    at_line_start = line.strip(" \t#*>-(（") == ""
-    if at_line_start and max(octets) <= 40 and _HEADING.match(right):
+    at_line_start = line.strip(" \t#*>-(（[【") == ""
+    if at_line_start and ((max(octets) <= 40 and _HEADING.match(right)) or line.endswith(("【", "["))):
         return False
     if label and label.kind in _NOT_IP and label.gap <= 12:
         return False
-    return max(octets) > 40 or text[start:end] in _FAMOUS or (_is_private(octets) and octets[0] != 10)
+    return max(octets) > 40 or text[start:end] in _FAMOUS or _is_private(octets)
 
 
 def _is_private(octets: list[int]) -> bool:
@@ -129,8 +135,7 @@ def _is_private(octets: list[int]) -> bool:
 def _v6(document: Document, inside: int) -> tuple[Span | None, int]:
     """The address around a position, if the whole run of digits and colons is one; and where the run ends."""
     text = document.text
-    left = _V6_LEFT.search(text, max(0, inside - 60), inside)
-    run = _V6_RUN.match(text, left.start() if left else inside)
+    run = _V6_RUN.match(text, walk_left(text, inside, _V6_SIGNS, 60))
     if not run:
         return None, inside + 1
     begin, stop = run.span()

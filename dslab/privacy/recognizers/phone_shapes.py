@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from dslab.privacy.recognizers.runs import Groups
 
-_INNER = re.compile(r"[ .\-/()（）]{1,3}")
+_INNER = re.compile(r"[.\-/ ]| {2}| ?[(（]|[)）][ \-.]?| - | ?/ ?")
 _HOTLINE = re.compile(
     r"(?:\+?86[ \-]?)?[48]00(?:[ \-]?[0-9]{3}[ \-]?[0-9]{4}|[ \-][0-9]{4}[ \-][0-9]{3}|[ \-][0-9]{7})"
 )

@@ -14,14 +14,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from dslab.privacy.recognizers.base import Document
+from dslab.privacy.recognizers.base import Document, walk_left
 from dslab.privacy.recognizers.entropy import entropy, is_placeholder, is_random, switches
 from dslab.privacy.recognizers.keywords import assigned
 from dslab.privacy.spans import Span
 
 _SHORTEST = 16
 _WORD = re.compile(r"[0-9A-Za-z_\-]+")
-_WORD_LEFT = re.compile(r"[0-9A-Za-z_\-]*\Z")
+_WORD_SIGNS = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-")
 _REST = r"[0-9A-Za-z_\-]"
 _KEY = re.compile(
     r"(?<![0-9A-Za-z])(?:"
@@ -51,8 +51,15 @@ _HOOK = re.compile(
 _PEM = re.compile(r"-----BEGIN ((?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?)-----")
 _PEM_BODY = re.compile(r"(?:(?:\\n|[\s>|*#\"'+,])*[A-Za-z0-9+/=]{16,}){1,400}")
 _URL = re.compile(r"://([^\s:/@'\"<>]{0,64}):([^\s/@'\"<>]{3,128}|[^\s@'\"<>]{3,128})@(?=[0-9A-Za-z\[.$_{\-])")
+_IS_PORT = re.compile(r"[0-9]{1,5}(?:[/?#]|\Z)")
 _NAMES = re.compile(r"(?:[A-Z]?[a-z]{2,}[_\-.]?)+[0-9]{0,3}")  # words joined by dashes, perhaps numbered
-_PREFIX = re.compile(r"[A-Za-z0-9]{2,12}[_\-.]")
+_MAKER = re.compile(r"[A-Za-z0-9]{2,12}[_\-.]")
+# Where a key may begin: each way that `_KEY` starts, without what must follow.
+_PREFIX = re.compile(
+    r"(?<![0-9A-Za-z])(?:A(?:KIA|SIA|BIA|CCA|Iza|KID|GE-)|ya29|GOCSPX|gh[pousr]_|github_pat_|gl[a-z]{2,5}-|sk-|[srp]k_|whsec|xox|xapp"
+    r"|hf_|npm_|dckr_|pypi-|SG\.|key-|AC[0-9a-f]|SK[0-9a-f]|LTAI|dop_|shp|sq0|EAACE|r8_|nvapi|gsk_|xai|pplx|fw_|lin_|PMAK"
+    r"|sntrys|sbp_|rnd_|hvs|tvly|figd|NRAK|glsa|tskey|ops|bce-|ark|pat|eyJ|[MNO][0-9A-Za-z])"
+)
 
 
 def find(document: Document) -> Iterator[Span]:
@@ -74,7 +81,7 @@ def find(document: Document) -> Iterator[Span]:
         yield from _pem(text)
     if "://" in text and "@" in text:
         for match in _URL.finditer(text):
-            if not is_placeholder(match[2]) and not match[2].isdigit():
+            if not is_placeholder(match[2]) and not _IS_PORT.match(match[2]):
                 yield Span(*match.span(2), "SECRET", 0.97, "secret:url")
     yield from assigned(document)
 
@@ -83,13 +90,13 @@ def _prefixed(document: Document) -> Iterator[Span]:
     """Keys that begin with their maker's sign, in words of 16 signs and more that hold a digit next to a letter."""
     text, past = document.text, 0
     starts = [*document.spots.mixed]
-    if "AKIA" in text or "ASIA" in text or "k_live_" in text:  # short enough to hold no digit before a letter
-        starts = sorted([*starts, *(m.start() for m in re.finditer("A[KS]IA|[srp]k_live_", text))])
+    if any(sign in text for sign in ("AKIA", "ASIA", "LTAI")) or ("_" in text and ("hf_" in text or "k_live_" in text)):
+        # These may hold no digit before a letter.
+        starts = sorted([*starts, *(m.start() for m in re.finditer("A[KS]IA|LTAI|hf_|[srp]k_live_", text))])
     for spot in starts:
         if spot < past:
             continue
-        left = _WORD_LEFT.search(text, max(past, spot - 200, 0), spot)
-        begin = left.start() if left else spot
+        begin = walk_left(text, spot, _WORD_SIGNS, 200)
         word = _WORD.match(text, begin)
         if word is None:
             continue
@@ -99,19 +106,19 @@ def _prefixed(document: Document) -> Iterator[Span]:
             begin -= 3 if text.startswith("SG", begin - 3) else 5 if text.startswith("ya29", begin - 5) else 0
         if past - begin < _SHORTEST:
             continue
-        match = _KEY.search(text, begin, min(len(text), begin + 15_000))
-        if match is None or match.start() >= past or is_placeholder(match[0]) or not _has_body(match[0]):
-            continue
-        end = match.end()
-        past = max(past, end)
-        yield Span(match.start(), end, "SECRET", 0.99, "secret:prefix+shape")
+        for prefix in _PREFIX.finditer(text, begin, min(past, begin + 300)):
+            match = _KEY.match(text, prefix.start())
+            if match and not is_placeholder(match[0]) and _has_body(match[0]):
+                past = max(past, match.end())
+                yield Span(match.start(), match.end(), "SECRET", 0.99, "secret:prefix+shape")
+                break
 
 
 def _has_body(value: str) -> bool:
     """A key's body is disordered; words joined by dashes are not (sk-learn-contrib-stacking-2)."""
-    if value.startswith(("eyJ", "AKIA", "ASIA")):
+    if value.startswith(("eyJ", "AKIA", "ASIA", "LTAI")):
         return True
-    prefix = _PREFIX.match(value)
+    prefix = _MAKER.match(value)
     body = value[prefix.end() :] if prefix else value
     digits = sum(char.isdigit() for char in body)
     return entropy(body) >= 3.0 and (digits >= 2 or switches(body) * 5 >= len(body)) and not _NAMES.fullmatch(body)
