@@ -148,7 +148,7 @@ def _value(text: str, match: re.Match[str]) -> tuple[int, int, bool]:
         return start, end, False
     if len(value) < 6 or (" " in value and not chosen) or is_placeholder(value[:80]):
         return start, end, False
-    if match["gap"].endswith(">") and "=>" not in match["gap"] and not text.startswith("</", end):
+    if match["gap"].strip() == ">" and not text.startswith("</", end):
         return start, end, False
     if chosen and (is_password(value) or is_random(value)):
         return start, end, True
