@@ -16,6 +16,7 @@ CHANGED = {
     "00_start_here": {"seed": "7"},
     "01_sparse_attention": {"seed": "7", "window": "48", "n_global": "3", "length": "300"},
     "02_mixed_precision": {"seed": "7", "steps": "16", "tokens": "65536", "blocks": "2", "dtype": "fp32"},
+    "03_data_cleaning": {"seed": "7", "documents": "200", "rows": "300", "copies": "3", "blocks": "2", "dtype": "fp32"},
 }
 REFUSED = {
     "unknown": ("windw=64", "window"),
