@@ -160,9 +160,10 @@ class Context:
         """Labels before a position, nearest first; not past the line above."""
         begin = max(0, start - _WINDOW)
         window = self.text[begin:start]
-        lines = window.rsplit("\n", 2)
-        if len(lines) == 3:
-            window = "\n".join(lines[1:])
+        lines = window.rsplit("\n", 3)
+        keep = 3 if len(lines) == 4 and not lines[-2].strip() else 2  # past one empty line
+        if len(lines) > keep:
+            window = "\n".join(lines[-keep:])
             begin = start - len(window)
         elif begin and window[:1].isascii() and window[:1].isalnum():
             half = _HALF_WORD.match(window)

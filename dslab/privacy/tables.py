@@ -27,10 +27,9 @@ class Tables:
     """The tables of one text. `header(position)` is the header cell above a position, or None."""
 
     def __init__(self, text: str) -> None:
-        self.text = text.translate(_BOX) if not text.isascii() else text
+        self.text = text.translate(_BOX) if any(line in text for line in "│┃║｜") else text
         self.starts = [0, *(m.end() for m in re.finditer("\n", text))]
-        self._header: dict[tuple[int, str], list[str] | None] = {}
-        self._known: dict[tuple[int, str], int] = {}
+        self._layouts: dict[str, tuple[list[int], list[int]]] = {}
         self._read: set[tuple[int, int]] = set()
         # HTML: where tables and rows start; the heads read so far.
         self._rows = [m.start() for m in _ROW.finditer(text)] if "<td" in text or "<TD" in text else []
@@ -62,13 +61,14 @@ class Tables:
             if cell:
                 return cell
         for delimiter in "|\t,;":
-            if delimiter not in line:
+            if delimiter not in self.text:
                 continue
-            first = self._first_line(number, delimiter)
-            if first == number:
+            heads, offsets = self._layout(delimiter)
+            head = heads[number]
+            if head < 0 or head == number:
                 continue
-            cells = self._cells(self.line(first), delimiter)
-            column = self._column(line, position - self.starts[number], delimiter)
+            cells = self._cells(self.line(head), delimiter)
+            column = offsets[number] + self._column(line, position - self.starts[number], delimiter)
             if len(cells) > 1 and column < len(cells) and not any(len(cell) > 40 for cell in cells):
                 return cells[column]
         return None
@@ -92,21 +92,22 @@ class Tables:
         number = bisect_right(self.starts, position) - 1
         line, offset = self.line(number), position - self.starts[number]
         delimiter = next((d for d in "|\t,;" if d in line), None)
-        if delimiter is None or self._first_line(number, delimiter) != number:
+        if delimiter is None:
             return []
-        width, column = self._width(number, delimiter), self._column(line, offset, delimiter)
-        if (number, column) in self._read or max(map(len, self._cells(line, delimiter))) > 40:
+        heads, offsets = self._layout(delimiter)
+        column = self._column(line, offset, delimiter)
+        if heads[number] != number or (number, column) in self._read:
+            return []
+        if max(map(len, self._cells(line, delimiter))) > 40:
             return []
         self._read.add((number, column))
         found, row = [], number + 1
-        while row < len(self.starts):
-            line = self.line(row)
-            if not _RULE.fullmatch(line):
-                if not line or self._width(row, delimiter) != width:
-                    break
-                parts = self._split(line, delimiter)
-                start = self.starts[row] + sum(len(part) + 1 for part in parts[:column])
-                part = parts[column]
+        while row < len(heads) and (heads[row] == number or _RULE.fullmatch(self.line(row))):
+            parts = self._split(self.line(row), delimiter)
+            if heads[row] == number and 0 <= column - offsets[row] < len(parts):
+                column_here = column - offsets[row]
+                start = self.starts[row] + sum(len(part) + 1 for part in parts[:column_here])
+                part = parts[column_here]
                 start += len(part) - len(part.lstrip(" \"'`"))
                 found.append((start, start + len(part.strip(" \"'`"))))
             row += 1
@@ -132,24 +133,52 @@ class Tables:
         end = self.text.find(";\n", start, position)
         return end < 0 and position - start < 100_000
 
-    def _first_line(self, number: int, delimiter: str) -> int:
-        """The first line of the run of lines with as many delimiters as this one; each line is walked over once.
+    def _layout(self, delimiter: str) -> tuple[list[int], list[int]]:
+        """For each line: the line that heads its table (-1: none), and the columns that stand before it in its row.
 
-        Rules (|---|---|, +---+, ├──┼──┤) belong to the table and are no rows.
+        A table goes on while lines have its number of delimiters. Rules (|---|---|, +---+) belong to it and are no
+        rows; a row broken inside a cell is several lines whose delimiters add up.
         """
-        width, path, above = self._width(number, delimiter), [], number - 1
-        while above >= 0 and (number, delimiter) not in self._known:
-            if _RULE.fullmatch(self.line(above)):
-                above -= 1
-                continue
-            if self._width(above, delimiter) != width:
-                break
-            path.append(number)
-            number, above = above, above - 1
-        first = self._known.get((number, delimiter), number)
-        for passed in (number, *path):
-            self._known[passed, delimiter] = first
-        return first
+        if delimiter in self._layouts:
+            return self._layouts[delimiter]
+        count = len(self.starts)
+        widths = [self._width(number, delimiter) for number in range(count)]
+        heads, offsets = [-1] * count, [0] * count
+        head = number = 0
+        width = -1
+        while number < count:
+            line, here = self.line(number), widths[number]
+            parts = 1
+            if width > 0 and here < width and line.strip() and not _RULE.fullmatch(line):
+                parts = self._parts_of_row(widths, number, width)
+            if width > 0 and (here == width or parts > 1):
+                before = 0
+                for part in range(number, number + parts):
+                    heads[part], offsets[part] = head, before
+                    before += widths[part]
+            elif here and not _RULE.fullmatch(line):
+                head, width = number, here
+                heads[number] = number
+            elif not _RULE.fullmatch(line) or not line.strip():
+                if width > 0 and line.strip() and number + 1 < count and widths[number + 1] == width:
+                    heads[number], offsets[number] = head, width  # the rest of the last cell
+                else:
+                    width = -1
+            number += parts
+        self._layouts[delimiter] = heads, offsets
+        return heads, offsets
+
+    @staticmethod
+    def _parts_of_row(widths: list[int], number: int, width: int) -> int:
+        """How many lines from this one make a row of this width; 1 if they do not."""
+        if widths[number] == 0:
+            return 1
+        total = 0
+        for part in range(number, min(number + 4, len(widths))):
+            total += widths[part]
+            if total >= width:
+                return part - number + 1 if total == width else 1
+        return 1
 
     def _width(self, number: int, delimiter: str) -> int:
         line = self.line(number)

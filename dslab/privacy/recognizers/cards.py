@@ -81,7 +81,12 @@ def read(document: Document, chunk: Chunk) -> Span | None:
         return None
     if _touches(text, chunk.start, chunk.end):
         return None
-    if len(chunk.shape) > 1 and chunk.after == chunk.joints[-1] and chunk.length_after <= 3 and digits[0] == "6":
+    if (
+        len(chunk.shape) > 1
+        and chunk.after == chunk.joints[-1]
+        and chunk.length_after <= 19 - len(digits)
+        and digits[0] == "6"
+    ):
         return None  # a longer card of a network whose cards have up to 19 digits
     label = document.label(chunk.start, chunk.end)
     called = label is not None and label.kind in _LABELS and (label.bound or label.gap <= 32)

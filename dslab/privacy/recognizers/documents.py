@@ -74,10 +74,13 @@ def _passports(document: Document) -> Iterator[Span]:
     for start, end in _codes(text):
         compact = text[start:end].replace(" ", "").upper()
         digits = sum(char.isdigit() for char in compact)
-        if not digits or _DAY.fullmatch(compact):
+        if not digits or _SIZE.fullmatch(compact) or _DAY.fullmatch(compact):
             continue
         chinese = _CHINESE_PASSPORT.fullmatch(compact) is not None
         if not chinese and not _GENERAL_PASSPORT.fullmatch(compact):
+            continue
+        if chinese and _BEHIND.match(text, end):
+            yield Span(start, end, "PASSPORT", 0.75, "passport:pattern+context")
             continue
         label = document.label(start, end)
         if label is None or label.kind not in _PASS or (label.kind == "cn_id" and not chinese):
@@ -88,6 +91,8 @@ def _passports(document: Document) -> Iterator[Span]:
             yield Span(start, end, "PASSPORT", 0.75 if chinese else 0.7, "passport:pattern+context")
 
 
+_SIZE = re.compile("[0-9]+X[0-9]+")
+_BEHIND = re.compile("号?(?:的)?(?:普通|因私|因公|外交)?护照")
 _DAY = re.compile("(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])[0-3][0-9]")
 
 

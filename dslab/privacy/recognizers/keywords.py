@@ -20,7 +20,7 @@ _NAME = re.compile(
     r"(?P<tail>(?:[_\-. ]?(?:access|key|token|secret|id|value|hash|string|code|base|b64|new|old|current"
     r"|prod|dev|test|admin|root|user|db|[0-9])){0,3})"
     r"(?P<gap>\\?[\"'`\])]{0,2}(?:[ \t]{1,3}(?:value|content))?[ \t]{0,4}(?:>|:=|=>|->|==?|:|：|＝)[ \t]{0,4}"
-    r"|[ \t]{1,2}(?:is|was|为|是)[ \t:：]{1,3}|[ \t]{1,2})"
+    r"|[ \t]{1,2}(?:is|was|为|是)[ \t:：]{1,3}|[ \t]{0,2}[.·…_]{3,40}[ \t]{0,2}|[ \t]{1,8})"
     r"(?:str[ \t]{0,2}=[ \t]{0,2})?(?P<scheme>[\"'`]?(?:Bearer|Basic|Token|token)[ \t]{1,2})?"
     r"(?P<quote>[\"'`]|\\[\"']|&quot;)?",
     re.IGNORECASE,
@@ -42,7 +42,7 @@ _CHOSEN = frozenset(("pass", "password", "passwd", "passphrase", "passcode", "pa
 
 # A name with none of these behind it is a word of the text.
 _TAG_LEFT = re.compile(r"<[A-Za-z0-9:._\-]{0,30}\Z")
-_SIGNS = (">", ":", "=", "：", "＝", " is ", " was ", "|", "\t", ",", "\n", ";", "->")
+_SIGNS = (">", ":", "=", "：", "＝", " is ", " was ", "|", "..", "…", "\t", ",", "\n", ";", "->")
 
 
 def assigned(document: Document) -> Iterator[Span]:
@@ -136,7 +136,15 @@ def _value(text: str, match: re.Match[str]) -> tuple[int, int, bool]:
     word, start = match["word"].lower(), match.end()
     explicit = match["gap"].strip(" \t\"'`])") != "" or match["scheme"] is not None
     if not explicit and word != "bearer":
-        return start, 0, False
+        # A line of a form: the name, blanks, and the value up to its end.
+        value = _plain(text, start)
+        end = start + len(value)
+        alone = text[match.start() - 1 : match.start()] in ("", "\n") and text[end : end + 1] in ("", "\n", "\r")
+        return (
+            start,
+            end,
+            alone and word in _CHOSEN and len(value) >= 8 and is_password(value) and any(map(str.isdigit, value)),
+        )
     quote = match["quote"] or (match["scheme"] or "")[:1].strip("BbTt")
     if quote in _QUOTED:
         found = _QUOTED[quote].match(text, start)

@@ -15,7 +15,7 @@ _DATE = re.compile(
     r"(?:19|20)[0-9]{2}([./\- ]?)(?:0?[1-9]|1[0-2])\1(?:0?[1-9]|[12][0-9]|3[01])(?:[ T]?[0-9]{2}.*)?"
     r"|[0-3]?[0-9]([./\-])[01]?[0-9]\2(?:19|20)[0-9]{2}.*"
     r"|(?:19|20)[0-9]{2}[./\-][01]?[0-9] ?[\-/~] ?(?:19|20)[0-9]{2}[./\-][01]?[0-9]"
-    r"|(?:19|20)[0-9]{2} ?[\-/] ?(?:19|20)[0-9]{2}"
+    r"|(?:19|20)[0-9]{2}(?: ?[\-/ ] ?(?:19|20)[0-9]{2})+"
 )
 _NANP = re.compile(
     r"(?:1[ .\-])?(?:\([2-9][0-9]{2}\) ?[2-9][0-9]{2}[ .\-][0-9]{4}|[2-9][0-9]{2}([.\-])[2-9][0-9]{2}\1[0-9]{4})"
@@ -56,7 +56,7 @@ def _starts_anew(text: str, piece: Groups, total: int, start: int, end: int) -> 
         return True
     if total >= 7 and ("/" in gap or (total >= 10 and ("(" in gap or "（" in gap))):
         return True
-    if text.startswith("00", piece[0][0]) and len(piece) < 6:
+    if text.startswith(("00", "011 "), piece[0][0]) and len(piece) < 6:
         return False  # a country code before the rest
     return total >= 7 and gap.isspace() and (total + end - start > 13 or end - start >= 7)
 

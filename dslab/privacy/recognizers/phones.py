@@ -172,9 +172,12 @@ def _is_shaped(value: str, digits: str) -> bool:
 
 def _is_called(document: Document, label: Label | None, start: int, value: str, digits: str) -> bool:
     grouped = len(digits) < len(value)
-    if label is None:
+    if label is None or not label.bound:
         left = document.context.left(start)
-        return grouped and len(digits) >= 9 and any(f.word in ("number", "numbers") and f.bound for f in left)
+        if grouped and len(digits) >= 9 and any(f.word in ("number", "numbers") and f.bound for f in left):
+            return True
+    if label is None:
+        return False
     if label.kind == "phone":
         if not label.word.isascii() and not grouped and not re.fullmatch(r"0[0-9]{8,13}|[2-9][0-9]{6,7}", digits):
             return False  # a Chinese number in one piece: a landline, with its area or without
