@@ -51,7 +51,7 @@ class Candidates:
     """
 
     def __init__(
-        self, upper: UpperBlocks, tokenizer: Any, prefix: str, endings: Sequence[str], batch: int = 32
+        self, upper: UpperBlocks, tokenizer: Any, prefix: str, endings: Sequence[str], batch: int = 16
     ) -> None:
         n_prefix = len(tokenizer(prefix).input_ids)
         rows = tokenizer([prefix + ending for ending in endings]).input_ids
