@@ -74,7 +74,7 @@ class Writer:
 def _value(rng: random.Random, mark: str) -> Value:
     kind, how = mark.rstrip("!^%"), mark[-1]
     if how not in "!^%":
-        # A person writes no percent signs; in an address bar they stand in templates of their own.
+        # A person writes no percent signs and breaks no number over lines; marks of their own do that.
         return values.value(rng, kind, rng.choices(*_spoken(kind))[0])
     plain = values.value(rng, kind, "dash" if kind == "us_ssn" else "bare")
     if how == "^":
@@ -84,7 +84,7 @@ def _value(rng: random.Random, mark: str) -> Value:
 
 def _spoken(kind: str) -> tuple[list[str], list[int]]:
     """The spellings of a kind in people's hands, and their weights: half are plain."""
-    names = [form for form in forms.of(kind) if form != "percent"]
+    names = [form for form in forms.of(kind) if form not in ("percent", "line_break")]
     return names, [max(1, len(names) - 1), *[1] * (len(names) - 1)]
 
 
