@@ -12,7 +12,7 @@ import pytest
 
 import dslab
 
-README = Path(dslab.__file__).parents[1] / "README.md"
+README = Path(dslab.__file__).parent / "clean" / "README.md"
 
 
 def example() -> str:
