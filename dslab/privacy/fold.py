@@ -23,7 +23,7 @@ from dataclasses import dataclass
 _SPACES = "\u00a0\u2000-\u200a\u202f\u205f\u3000"
 _DASHES = "\u2010-\u2015\u2212\ufe58\ufe63"
 _INVISIBLE = "\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
-_WIDE = "\uff05\uff06\uff0b\uff0d\uff0e\uff10-\uff19\uff1d\uff20-\uff3a\uff3f\uff41-\uff5a"
+_WIDE = "\uff05\uff06\uff0b\uff0d-\uff0f\uff10-\uff19\uff1d\uff20-\uff3a\uff3f\uff41-\uff5a"
 _FOLDABLE = re.compile(f"[{_WIDE}{_SPACES}{_DASHES}{_INVISIBLE}]")
 _WIDE_COLONS = re.compile("\uff1a+")
 _WIDE_SIGN = re.compile("[\uff10-\uff19\uff21-\uff3a\uff41-\uff5a]")

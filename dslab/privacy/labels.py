@@ -94,7 +94,8 @@ _ENGLISH = {
     "version": """
         package, step, version, ver, release, firmware, oid, section, chapter, clause, upgrade, upgraded, chrome,
         driver, changelog, sec, assemblyversion, fileversion, productversion, file version, product version,
-        kernel, dll, sdk, snmp, figure, table, appendix, paragraph, assembly, build, builds, bootloader, requires,
+        kernel, dll, sdk, snmp, figure, table, appendix, paragraph, described, defined, specified,
+        assembly, build, builds, bootloader, requires,
         minimum, rev, revision, bios, tag, pkg, plugin, lib, library, dependency, pip, npm, jdk, java, php, nginx,
         redis, msi, patch, hotfix, app version, agent, user agent, safari, edge, firefox, mozilla, edg, opr, pypi,
         gem, nuget, art, see, requirement

@@ -95,7 +95,7 @@ def read(document: Document, chunk: Chunk) -> Span | None:
             return None
         if len(digits) == 18 and _BORN.fullmatch(digits):
             return None  # a resident ID of Gansu (62) with a wrong check digit
-        if chunk.has_break or not _is_card_shape(chunk.shape):
+        if not _is_card_shape(chunk.shape) or (chunk.has_break and chunk.shape[:3] != (4, 4, 4)):
             return None
         if document.policy == "precision" and len(chunk.shape) == 1:
             return None

@@ -55,7 +55,8 @@ def is_random(value: str) -> bool:
     if not letters or entropy(value) < 3.0:
         return False
     if digits == 0:
-        return bool(len(value) >= 24 and switches(value) >= len(value) / 5)
+        has_both = not value.islower() and not value.isupper()
+        return has_both and len(value) >= 24 and switches(value) >= len(value) / 5
     if _CODE.match(value) and not re.fullmatch(r"[0-9A-Za-z+/=_\-]{20,}", value):
         return False
     words = re.findall(r"[A-Za-z]{5,}", value)

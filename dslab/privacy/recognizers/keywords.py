@@ -42,7 +42,7 @@ _CHOSEN = frozenset(("pass", "password", "passwd", "passphrase", "passcode", "pa
 
 # A name with none of these behind it is a word of the text.
 _TAG_LEFT = re.compile(r"<[A-Za-z0-9:._\-]{0,30}\Z")
-_SIGNS = (">", ":", "=", "：", "＝", " is ", " was ", "|", "..", "…", "\t", ",", "\n", ";", "->")
+_SIGNS = ("'", '"', ">", ":", "=", "：", "＝", " is ", " was ", "|", "..", "…", "\t", ",", "\n", ";", "->")
 
 
 def assigned(document: Document) -> Iterator[Span]:
@@ -136,15 +136,7 @@ def _value(text: str, match: re.Match[str]) -> tuple[int, int, bool]:
     word, start = match["word"].lower(), match.end()
     explicit = match["gap"].strip(" \t\"'`])") != "" or match["scheme"] is not None
     if not explicit and word != "bearer":
-        # A line of a form: the name, blanks, and the value up to its end.
-        value = _plain(text, start)
-        end = start + len(value)
-        alone = text[match.start() - 1 : match.start()] in ("", "\n") and text[end : end + 1] in ("", "\n", "\r")
-        return (
-            start,
-            end,
-            alone and word in _CHOSEN and len(value) >= 8 and is_password(value) and any(map(str.isdigit, value)),
-        )
+        return _unsigned(text, match)
     quote = match["quote"] or (match["scheme"] or "")[:1].strip("BbTt")
     if quote in _QUOTED:
         found = _QUOTED[quote].match(text, start)
@@ -167,6 +159,24 @@ def _value(text: str, match: re.Match[str]) -> tuple[int, int, bool]:
     ):
         return start, end, False  # a bare "key" is also what tables and caches have
     return start, end, len(value) >= 16 and is_random(value) and not _is_public(text, match)
+
+
+def _unsigned(text: str, match: re.Match[str]) -> tuple[int, int, bool]:
+    """A password behind blanks alone: in quotes, or filling the rest of a form's line."""
+    start, quote = match.end(), match["quote"] or ""
+    found = _QUOTED[quote].match(text, start) if quote in _QUOTED else None
+    value = found[0] if found else _plain(text, start)
+    end = start + len(value)
+    in_form = text[match.start() - 1 : match.start()] in ("", "\n") and text[end : end + 1] in ("", "\n", "\r")
+    is_shown = (found is not None or in_form) and match["word"].lower() in _CHOSEN and not is_placeholder(value[:80])
+    return (
+        start,
+        end,
+        is_shown and len(value) >= 8 and " " not in value and is_password(value) and bool(_DIGIT.search(value)),
+    )
+
+
+_DIGIT = re.compile("[0-9]")
 
 
 def _is_public(text: str, match: re.Match[str]) -> bool:

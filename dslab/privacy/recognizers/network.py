@@ -49,12 +49,13 @@ _PRODUCT_LEFT = re.compile(
     r"[ _]?[(（]?v?\Z",
     re.IGNORECASE,
 )
+_NAME_LEFT = re.compile(r"(?<![0-9A-Za-z])[A-Za-z][A-Za-z.+_]{1,20}[ (]\Z")
 _TITLE = re.compile(r"\s*#{1,6}\s*\[?v?")
 _NOT_AFTER = re.compile(
     r"[ \t]{0,2}(?:[(（\-—]? ?(?:19|20)[0-9]{2}[\-./年]"
     r"|or (?:later|newer|higher|above|earlier|older)|and (?:later|above|newer)"
     r"|版|及以上|以上|或更高|之前的版本|节|章|条|\((?:[0-9a-f]{7,40}|build|release|amd64|x64|x86)"
-    r"|released|release|build|update|patch|firmware|已发布|发布)",
+    r"|above|below|released|release|build|update|patch|firmware|已发布|发布)",
     re.IGNORECASE,
 )
 _HEADING = re.compile(r"[ \t]{1,3}[A-Za-z一-鿿《(（]|[ \t]*[\n,|\t]|[ \t]*\Z|[、，。；]")
@@ -125,6 +126,8 @@ def _is_v4(document: Document, start: int, end: int) -> bool:
         return False
     if label and label.kind in _NOT_IP and label.gap <= 12:
         return False
+    if _NAME_LEFT.search(left) and max(octets) < 100:
+        return False  # "ffmpeg 14.4.30.48": a name and its version
     return max(octets) > 40 or text[start:end] in _FAMOUS or _is_private(octets)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dslab.privacy.recognizers.runs import Groups
 
 _INNER = re.compile(r"[.\-/ ]| {2}| ?[(（]|[)）][ \-.]?| - | ?/ ?")
+_BREAK = re.compile(r"[ \-]?\r?\n[ \t>]{0,8}")
 _HOTLINE = re.compile(
     r"(?:\+?86[ \-]?)?[48]00(?:[ \-]?[0-9]{3}[ \-]?[0-9]{4}|[ \-][0-9]{4}[ \-][0-9]{3}|[ \-][0-9]{7})"
 )
@@ -52,6 +53,8 @@ def numbers_in(text: str, groups: Groups) -> Iterator[tuple[int, int]]:
 
 def _starts_anew(text: str, piece: Groups, total: int, start: int, end: int) -> bool:
     gap = text[piece[-1][1] : start]
+    if "\n" in gap and _is_broken(text, piece, total, end - start) and _BREAK.fullmatch(gap):
+        return False
     if start - piece[-1][1] > 3 or not _INNER.fullmatch(gap) or total + end - start > 16:
         return True
     if total >= 7 and ("/" in gap or (total >= 10 and ("(" in gap or "（" in gap))):
@@ -59,6 +62,13 @@ def _starts_anew(text: str, piece: Groups, total: int, start: int, end: int) -> 
     if text.startswith(("00", "011 "), piece[0][0]) and len(piece) < 6:
         return False  # a country code before the rest
     return total >= 7 and gap.isspace() and (total + end - start > 13 or end - start >= 7)
+
+
+def _is_broken(text: str, piece: Groups, total: int, more: int) -> bool:
+    """Does the next line go on with a number that is too short for one, and long enough with it?"""
+    if total <= 7 or text.startswith("0", piece[0][0]):
+        return total <= 9 and 9 <= total + more <= 12
+    return False
 
 
 def _whole(piece: Groups, total: int) -> Iterator[tuple[int, int]]:

@@ -28,11 +28,14 @@ from dslab.privacy.recognizers.phone_shapes import (
 from dslab.privacy.spans import Span
 
 _PLUS = re.compile(r"\+ ?[(（]?[0-9]{1,3}(?:[ .\-/()（）]{0,3}[0-9]){5,14}")
+_PLUS_BROKEN = re.compile(
+    r"\+ ?[(（]?[0-9]{1,3}(?:[ .\-/()（）]{0,3}[0-9]){3,11}[ \-]?\r?\n[ \t]{0,8}[0-9](?:[ .\-]?[0-9]){1,9}"
+)
 _GROUP = re.compile("[0-9]+")
 # What stands between the members of a list, in a line or one a line.
 _LIST = re.compile(r"[\"')）]?(?: ?[,;、/，；|&]|)\s{0,8}(?:or |and |和|或|[\-*•] )?\s?[\"'(（]?")
 _SUM_LEFT = re.compile(r"[0-9)] ?[=×*^÷] ?\Z")
-_SUM_RIGHT = re.compile(r" ?[×*^÷=] ?[0-9]| [/+] [0-9]{1,4}(?![0-9.\- ]?[0-9])")
+_SUM_RIGHT = re.compile(r" ?[×*^÷=] ?[0-9]| [/+] [0-9]{1,4}(?![0-9.\- /]?[0-9])")
 _GLUED_WORD = re.compile(r"(?<![0-9A-Za-z])(?:tel|phone|fax|ph|call|mob|t|f|m|telephone|number)\Z", re.IGNORECASE)
 _EXTENSION = re.compile(r"x[0-9]|ext", re.IGNORECASE)
 _DECIMALS = re.compile(r"[0-9]\.[0-9]+[ \-/][0-9]+\.[0-9]")
@@ -50,7 +53,7 @@ def find(document: Document) -> Iterator[Span]:
     text, taken = document.text, 0
     if "+" in text:
         for match in _PLUS.finditer(text):
-            span = _international(text, match.start(), match.end())
+            span = _international(text, match.start(), match.end()) or _broken(text, match.start())
             if span and span.start >= taken:
                 taken = span.end
                 yield span
@@ -112,6 +115,12 @@ def _international(text: str, start: int, end: int) -> Span | None:
             return None
         return Span(opens_bracket(text, start, stop), stop, "PHONE_INTL", 0.7, "phone_intl:pattern+country+length")
     return None
+
+
+def _broken(text: str, start: int) -> Span | None:
+    """`+` and digits that go on behind a line break, where the first line alone is no number."""
+    match = _PLUS_BROKEN.match(text, start)
+    return _international(text, start, match.end()) if match else None
 
 
 def _national(document: Document, start: int, end: int, last_end: int) -> Span | None:

@@ -102,7 +102,7 @@ def _prefixed(document: Document) -> Iterator[Span]:
             continue
         past = word.end()
         # "SG." and "ya29." stand before a full stop.
-        if text[begin - 1 : begin] == "." and begin > 3:
+        if text[begin - 1 : begin] == "." and begin >= 3:
             begin -= 3 if text.startswith("SG", begin - 3) else 5 if text.startswith("ya29", begin - 5) else 0
         if past - begin < _SHORTEST:
             continue
