@@ -109,10 +109,10 @@ def test_the_first_in_the_order_of_the_arguments_stays(tmp_path):
 
 
 def test_exact_copies_without_words_or_with_few_are_found(tmp_path):
-    content = ["", "!!!", "ok", "!!!", "", "ok", "???", "嗯", "嗯"]
+    content = ["", "!!!", "ok", "!!!", "", "ok", "???", "嗯", "嗯", " ", "\n", " "]
     write(tmp_path / "in", content, [3])
     execute(prepare([str(tmp_path / "in")], str(tmp_path / "out"), Job(mask="off", dedup=0.8)))
-    assert kept(tmp_path / "out") == [0, 1, 2, 6, 7]
+    assert kept(tmp_path / "out") == [0, 1, 2, 6, 7, 9, 10]
 
 
 def test_a_bucket_of_hundreds_of_copies(tmp_path):

@@ -53,13 +53,17 @@ def test_workers_change_nothing(tmp_path):
     assert not (tmp_path / "many" / "_dslab" / "dedup").exists()
 
 
-def test_one_file_to_one_file(tmp_path):
+def test_one_file_to_one_file(tmp_path, monkeypatch):
     corpora.corpus(tmp_path / "in", shards=1, n=20)
     source = tmp_path / "in" / "part0" / "0.jsonl"
     (tmp_path / "o").mkdir()
     (tmp_path / "o" / ".part-of-another-run").write_text("")
     plan = prepare([str(source)], str(tmp_path / "o" / "clean.jsonl"), Job(dedup=0.8))
-    assert execute(plan).is_complete
+    written = []
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "clean_shard", lambda *args, **o: written.append(args[1]) or clean_shard(*args, **o))
+        assert execute(plan).is_complete
+    assert {path.parent.name for path in written} == {"clean.jsonl._dslab"}, "temporary files lie in the side folder"
     whole = cleaned(tmp_path, Job(dedup=0.8))
     assert (tmp_path / "o" / "clean.jsonl").read_bytes() == (tmp_path / "out" / "part0" / "0.jsonl").read_bytes()
     side = {"run.json", "manifest.json", "shards/0.jsonl.json", "quarantine/0.jsonl.rows.jsonl"}

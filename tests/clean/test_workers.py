@@ -54,6 +54,16 @@ def fail(item, report):
     raise ValueError(f"not a number: {MARKER}")
 
 
+def interrupt_itself(item, report):
+    os.kill(os.getpid(), signal.SIGINT)
+    return item
+
+
+def sleep_but_for_the_first(item, report):
+    if item:
+        time.sleep(60)
+
+
 def sleep(item, report):
     Path(item, str(os.getpid())).write_text("")
     time.sleep(60)
@@ -102,6 +112,19 @@ def test_a_listener_that_leaves_ends_the_workers():
     got.close()
     left = [child for child in set(psutil.Process().children(recursive=True)) - before if "spawn_main" in str(child)]
     assert not left
+
+
+def test_workers_that_are_busy_are_ended_too():
+    got = each(sleep_but_for_the_first, [0, 1, 1], 2)
+    next(got)
+    started = time.monotonic()
+    got.close()
+    assert time.monotonic() - started < 20
+
+
+def test_an_interruption_is_the_parents_to_answer():
+    """Ctrl-C reaches the whole group; a worker that answered it too would print a traceback."""
+    assert list(each(interrupt_itself, [1, 2], 2)) in ([(1, 1), (2, 2)], [(2, 2), (1, 1)])
 
 
 def test_the_meter_adds_up():
