@@ -78,7 +78,7 @@ def units(window: str) -> list[_Unit]:
         elif word[0] >= "\u3040":
             found.extend(_chinese(word, start))
         else:
-            unit, skip = _english(tokens, at)
+            unit, skip = _english(tokens, at, spaced.find("\n", start - shift) + shift)
             found.append(unit)
     return found
 
@@ -97,12 +97,13 @@ def _is_inside_code(text: str, start: int, end: int, word: str) -> bool:
     )
 
 
-def _english(tokens: list[tuple[str, int, int]], at: int) -> tuple[_Unit, int]:
+def _english(tokens: list[tuple[str, int, int]], at: int, line_end: int) -> tuple[_Unit, int]:
     """The label that starts at a token, of three, two or one words; and how many further tokens it takes."""
     word, start, end = tokens[at]
     word = word.lower()
     for more in (2, 1):
-        if at + more < len(tokens) and tokens[at + more][1] - end <= 14:
+        in_line = line_end < start or (at + more < len(tokens) and tokens[at + more][1] < line_end)
+        if at + more < len(tokens) and tokens[at + more][1] - end <= 14 and in_line:
             phrase = " ".join(token[0] for token in tokens[at : at + more + 1]).lower()
             if phrase in ENGLISH:
                 return _Unit(ENGLISH[phrase], phrase, start, tokens[at + more][2]), more

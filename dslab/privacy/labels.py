@@ -94,7 +94,8 @@ _ENGLISH = {
     "version": """
         package, step, version, ver, release, firmware, oid, section, chapter, clause, upgrade, upgraded, chrome,
         driver, changelog, sec, assemblyversion, fileversion, productversion, file version, product version,
-        kernel, dll, sdk, snmp, figure, table, appendix, paragraph, described, defined, specified,
+        kernel, dll, sdk, snmp, figure, table, appendix, paragraph, described, defined, specified, fw, hw, sw,
+        fig, update, updated to,
         assembly, build, builds, bootloader, requires,
         minimum, rev, revision, bios, tag, pkg, plugin, lib, library, dependency, pip, npm, jdk, java, php, nginx,
         redis, msi, patch, hotfix, app version, agent, user agent, safari, edge, firefox, mozilla, edg, opr, pypi,
@@ -162,7 +163,8 @@ _CHINESE = {
     """,
     "key": """
         编号, 工号, 学号, 编码, 代码, 哈希, 提交, 索引, 学籍号, 会员号, 主键, 单元, 编码号, 用户ID, 会员, 房间号,
-        考号, 准考证, 卷号, 会议号, 会议ID, 房间, 备案, 备案号, ICP备, 公网安备, 专利号, 专利, 学籍, 组织机构代码,
+        考号, 准考证, 卷号, 会议号, 会议ID, 房间, 住院号, 病历号, 医保号, 社保号, 床号, 备案, 备案号, ICP备,
+        公网安备, 专利号, 专利, 学籍, 组织机构代码,
         房号, 门牌
     """,
     "time": """

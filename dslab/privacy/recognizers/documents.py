@@ -101,7 +101,7 @@ def _codes(text: str) -> Iterator[tuple[int, int]]:
     for match in _CODE.finditer(text):
         start, end = match.span()
         before, after = text[max(0, start - 2) : start], text[end : end + 2]
-        if before[-1:] in ("-", "_", ".", "/") and len(before) == 2 and before[0].isascii() and before[0].isalnum():
+        if before[-1:] in ("-", "_", ".") and len(before) == 2 and before[0].isascii() and before[0].isalnum():
             continue
         if after[:1] in ("-", "_", ".", "/") and after[1:].isascii() and after[1:].isalnum():
             continue

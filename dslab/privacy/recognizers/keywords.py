@@ -20,7 +20,9 @@ _NAME = re.compile(
     r"(?P<tail>(?:[_\-. ]?(?:access|key|token|secret|id|value|hash|string|code|base|b64|new|old|current"
     r"|prod|dev|test|admin|root|user|db|[0-9])){0,3})"
     r"(?P<gap>\\?[\"'`\])]{0,2}(?:[ \t]{1,3}(?:value|content))?[ \t]{0,4}(?:>|:=|=>|->|==?|:|：|＝)[ \t]{0,4}"
-    r"|[ \t]{1,2}(?:is|was|为|是)[ \t:：]{1,3}|[ \t]{0,2}[.·…_]{3,40}[ \t]{0,2}|[ \t]{1,8})"
+    r"|[ \t]{1,2}(?:is|was|为|是)[ \t:：]{1,3}|[\"'],[ \t]{0,2}(?=[\"'])"
+    r"|[\"']?[ \t]{0,2}\r?\n[ \t\-]{0,12}[\"']?value[\"']?[ \t]{0,2}[:=][ \t]{0,2}"
+    r"|[ \t]{0,2}[.·…_]{3,40}[ \t]{0,2}|[ \t]{1,8})"
     r"(?:str[ \t]{0,2}=[ \t]{0,2})?(?P<scheme>[\"'`]?(?:Bearer|Basic|Token|token)[ \t]{1,2})?"
     r"(?P<quote>[\"'`]|\\[\"']|&quot;)?",
     re.IGNORECASE,

@@ -69,7 +69,9 @@ def read(document: Document, chunk: Chunk) -> Span | None:
     called = None
     if chunk.has_break or not is_usual or (document.policy == "precision" and not code):
         # Broken anywhere, by a scanner or the end of a line: the digits alone do not make it a number.
-        called = document.is_called(start, chunk.end, frozenset(("phone", "phoneish", "number")))
+        called = document.is_called(start, chunk.end, frozenset(("phone", "phoneish"))) or any(
+            label.kind == "number" and label.bound for label in document.context.left(start)
+        )
         if not called:
             return None
     evidence = "pattern+prefix" + ("+country" if code else "") + ("+context" if called else "")

@@ -44,7 +44,7 @@ _PRODUCT_LEFT = re.compile(
     r"|elasticsearch|rails|django|flask|spring|struts|log4j|openssl|glibc|gcc|node(?:js)?|python|java|jdk|jre|php|ruby|golang"
     r"|windows|android|ios|macos|ubuntu|debian|centos|chrome|chromium|firefox|safari|edge|opera|webkit|flash|acrobat|reader"
     r"|office|word|excel|photoshop|wps|zoom|teams|skype|slack|discord|steam|wechat|virtualbox|vmware|docker|kubernetes|jenkins"
-    r"|gitlab|sap|itunes|outlook|curl|wget|nginx|net framework|sdk|app|微信|qq|钉钉|支付宝|淘宝|抖音|微博|浏览器"
+    r"|gitlab|sap|studio|itunes|outlook|curl|wget|nginx|net framework|sdk|app|微信|qq|钉钉|支付宝|淘宝|抖音|微博|浏览器"
     r"|客户端版|安卓|内核|控件|插件)"
     r"[ _]?[(（]?v?\Z",
     re.IGNORECASE,
@@ -123,8 +123,6 @@ def _is_v4(document: Document, start: int, end: int) -> bool:
     # No word helps. Four small numbers are a version or a section; so are any at the start of a line before a title.
     at_line_start = line.strip(" \t#*>-(（[【") == ""
     if at_line_start and ((max(octets) <= 40 and _HEADING.match(right)) or line.endswith(("【", "["))):
-        return False
-    if label and label.kind in _NOT_IP and label.gap <= 12:
         return False
     if _NAME_LEFT.search(left) and max(octets) < 100:
         return False  # "ffmpeg 14.4.30.48": a name and its version

@@ -57,7 +57,7 @@ def _starts_anew(text: str, piece: Groups, total: int, start: int, end: int) -> 
         return False
     if start - piece[-1][1] > 3 or not _INNER.fullmatch(gap) or total + end - start > 16:
         return True
-    if total >= 7 and ("/" in gap or (total >= 10 and ("(" in gap or "（" in gap))):
+    if total >= 7 and ("/" in gap or gap == " - " or (total >= 10 and ("(" in gap or "（" in gap))):
         return True
     if text.startswith(("00", "011 "), piece[0][0]) and len(piece) < 6:
         return False  # a country code before the rest

@@ -31,6 +31,7 @@ _PLUS = re.compile(r"\+ ?[(（]?[0-9]{1,3}(?:[ .\-/()（）]{0,3}[0-9]){5,14}")
 _PLUS_BROKEN = re.compile(
     r"\+ ?[(（]?[0-9]{1,3}(?:[ .\-/()（）]{0,3}[0-9]){3,11}[ \-]?\r?\n[ \t]{0,8}[0-9](?:[ .\-]?[0-9]){1,9}"
 )
+_OTHER_NUMBER = re.compile("号[:： ]{0,2}\\Z")
 _GROUP = re.compile("[0-9]+")
 # What stands between the members of a list, in a line or one a line.
 _LIST = re.compile(r"[\"')）]?(?: ?[,;、/，；|&]|)\s{0,8}(?:or |and |和|或|[\-*•] )?\s?[\"'(（]?")
@@ -176,6 +177,8 @@ def _is_shaped(value: str, digits: str) -> bool:
         return False
     if len(digits) == 11 and digits[0] == "1" and shape in ((11,), (3, 4, 4), (3, 8)):
         return False
+    if value.count(".") >= 4 and min(shape) == 1 and " " not in value:
+        return False  # an object identifier
     return len(set(digits)) > 1 and (len(digits) <= 15 or digits.startswith("00")) and not digits.startswith("000")
 
 
