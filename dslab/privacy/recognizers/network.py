@@ -110,8 +110,9 @@ def _is_v4(document: Document, start: int, end: int) -> bool:
     labels = [label for label in document.context.left(start) if label.where == "left"]
     if any(label.bound and label.kind in _NOT_IP for label in labels):
         return False
+    is_named = max(octets) < 100 and _NAME_LEFT.search(left) is not None
     label = next((label for label in labels if label.kind in ("ip", "ipish", *_NOT_IP)), None)
-    if _PORT.match(right) or (label and label.kind == "ip" and (label.bound or label.gap <= 24)):
+    if _PORT.match(right) or (label and label.kind == "ip" and (label.bound or (label.gap <= 24 and not is_named))):
         return True
     column = document.context.column(start)
     if column and column.kind != "number":
@@ -124,7 +125,7 @@ def _is_v4(document: Document, start: int, end: int) -> bool:
     at_line_start = line.strip(" \t#*>-(（[【") == ""
     if at_line_start and ((max(octets) <= 40 and _HEADING.match(right)) or line.endswith(("【", "["))):
         return False
-    if _NAME_LEFT.search(left) and max(octets) < 100:
+    if is_named:
         return False  # "ffmpeg 14.4.30.48": a name and its version
     return max(octets) > 40 or text[start:end] in _FAMOUS or _is_private(octets)
 
