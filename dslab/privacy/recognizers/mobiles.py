@@ -1,8 +1,8 @@
 """Chinese mobile numbers: 11 digits with an assigned prefix, with or without +86.
 
 The prefixes are those of the numbering plan as phonenumbers keeps it: 13x 18x, 15x without 154, 17x up to 1705-series
-resellers and 178, 19x without 194, 145 147 149 and the reseller blocks 162 165 166 167. A number with any other prefix
-cannot be called, and is left alone: that is what surrogates are made of.
+resellers and 178, 19x without 194, 145 147 149 and the reseller blocks 162 165 166 167. The plan grows, and people
+misremember it: another prefix 13 to 19 counts beside a word for a telephone, but for 154, of which surrogates are made.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dslab.privacy.recognizers.runs import Chunk
 from dslab.privacy.spans import Span
 
 ASSIGNED = re.compile(r"1(?:[38][0-9]|4[579]|5[0-35-9]|6[2567]|7[0-35-8]|9[0-35-9])[0-9]{8}|1740[0-5][0-9]{6}")
+_PLAUSIBLE = re.compile(r"1(?!54)[3-9][0-9]{9}")
 _COUNTRY = re.compile(r"(?:0086|86)(?=1[3-9])")
 _PLUS_LEFT = re.compile(r"[(（]?\+ ?\Z")
 _FOREIGN_BEFORE = re.compile(r"\+ ?[0-9]{1,3}[ \-.)]{0,2}\Z")
@@ -44,7 +45,8 @@ def read(document: Document, chunk: Chunk) -> Span | None:
         digits, shape, joints = digits[code.end() :], *_without(shape, joints, code.end())
         if not shape:
             return None
-    if not ASSIGNED.fullmatch(digits):
+    is_assigned = ASSIGNED.fullmatch(digits) is not None
+    if not is_assigned and not _PLAUSIBLE.fullmatch(digits):
         return None
     is_usual = (shape in _SHAPES or max(shape) == 1) and ("." not in joints or shape == (3, 4, 4))
     before = chunk.before
@@ -67,14 +69,16 @@ def read(document: Document, chunk: Chunk) -> Span | None:
     if document.is_denied(start, chunk.end, _DENIED) and not (code and text[start] in "+("):
         return None
     called = None
-    if chunk.has_break or not is_usual or (document.policy == "precision" and not code):
+    if chunk.has_break or not is_usual or not is_assigned or (document.policy == "precision" and not code):
         # Broken anywhere, by a scanner or the end of a line: the digits alone do not make it a number.
         called = document.is_called(start, chunk.end, frozenset(("phone", "phoneish"))) or any(
             label.kind == "number" and label.bound for label in document.context.left(start)
         )
         if not called:
             return None
-    evidence = "pattern+prefix" + ("+country" if code else "") + ("+context" if called else "")
+    evidence = (
+        "pattern" + ("+prefix" if is_assigned else "") + ("+country" if code else "") + ("+context" if called else "")
+    )
     return Span(start, chunk.end, "CN_MOBILE", 0.8, f"cn_mobile:{evidence}")
 
 
