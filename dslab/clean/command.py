@@ -72,9 +72,12 @@ def clean(
     from dslab.clean.errors import CleanError
     from dslab.clean.exclusive import Busy
     from dslab.clean.job import Job
-    from dslab.clean.workers import failure
+    from dslab.clean.workers import failure, warm_up
 
     plan = None
+    workers = workers or _cores()
+    if workers > 1 and not dry_run:
+        warm_up()
     try:
         with warnings.catch_warnings(record=True) as caught:
             from dslab.clean import run
@@ -101,7 +104,7 @@ def clean(
         _describe(plan)
         return
     try:
-        raise typer.Exit(_run(plan, workers or _cores(), report))
+        raise typer.Exit(_run(plan, workers, report))
     except Busy as error:
         _end(f"refused: {error}", REFUSED)
     except CleanError as error:

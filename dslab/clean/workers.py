@@ -1,9 +1,10 @@
 """One function over many shards in several processes, where a shard, a worker or the parent may fail at any moment.
 
-Processes are spawned, not forked: Arrow and the progress bar run threads, and a fork copies their locks but not them.
-A forkserver would start each worker sooner, but then a worker's parent is the server, and the death of the run must
-reach it through one more process. Here each worker holds the read end of a pipe from its parent, and ends when it
-closes, so that none outlives a run that was killed. They ignore Ctrl-C: the parent decides, and ends them.
+Processes are forked from a server that has imported what they need and runs no threads (`forkserver`; where there is
+none, on Windows, they are spawned). A fork of the run itself would copy the locks of its threads, Arrow's and the
+progress bar's, without the threads; a spawned process imports for half a second, every time. Either way a worker holds
+the read end of a pipe from the run and ends when that closes, so that none outlives a run that was killed. Workers
+ignore Ctrl-C: the parent decides, and ends them.
 
 No exception comes back from a worker as such: its text and its traceback may quote a row.
 """
@@ -32,6 +33,9 @@ from dslab.clean.errors import CleanError, explain
 
 POLL_SECONDS = 0.2
 DIED = "its worker process died (killed, or out of memory)"
+
+# Imported once, in the server. What is missing there is imported by each worker.
+PRELOAD = ["dslab.clean.run", "dslab.privacy.detector", "dslab.privacy.masking", "dslab.dedup.near"]
 
 Report = Callable[[int, int], None]
 Work = Callable[[Any, Report], Any]
@@ -129,13 +133,28 @@ def _round(
     suspects.extend(pending.values())
 
 
+def warm_up() -> None:
+    """Start the server now, so that it imports while the caller does something else."""
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        from multiprocessing import forkserver
+
+        _context()
+        forkserver.ensure_running()
+
+
+def _context() -> Any:
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOAD)
+    return context
+
+
 @contextmanager
 def _pool(workers: int, meter: Meter) -> Iterator[ProcessPoolExecutor]:
     """A pool whose processes are gone when the block is left in any way."""
     before = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), initializer=_start_worker, initargs=(meter,)
-    )
+    pool = ProcessPoolExecutor(workers, _context(), initializer=_start_worker, initargs=(meter,))
     try:
         yield pool
         pool.shutdown()
