@@ -32,7 +32,8 @@ _ENGLISH = {
         id no, citizen id, resident identity card, resident, idno, id num, identification
     """,
     "ssn": """
-        ssn, social, social security, social security number, itin, taxpayer, soc sec, social sec, ss
+        ssn, social, social security, social security number, itin, taxpayer, soc sec, social sec, ss,
+        ssn card, ss card, social security card
     """,
     "passport": """
         passport, travel document, pass no, passeport, reisepass, pasaporte, passaporto, passport no,
@@ -66,6 +67,7 @@ _ENGLISH = {
         reservation, claim, policy, docket, request id, order sn
     """,
     "goods": """
+        offset, byte offset, content length, file size, filesize, inode,
         isbn, issn, ean, upc, barcode, gtin, asin, sku, part, pn, p n, model, serial, serial number, sn, s n,
         item, product, catalog, catalogue, article, ndc, part no, part number, stock, product code, component,
         mpn, fcc, cas

@@ -87,6 +87,8 @@ def find(document: Document) -> Iterator[Span]:
 def _is_v4(document: Document, start: int, end: int) -> bool:
     text = document.text
     octets = [int(part) for part in text[start:end].split(".")]
+    if octets[0] == 0 and max(octets) > 0:
+        return False  # 0.0.0.0/8 is "this network"; 0.13.1.184 is a version
     if max(octets) > 255 or (text[start - 1 : start] in ("%", ".") and start) or text[end : end + 1].isdigit():
         return False
     right = text[end : end + 20]
@@ -162,7 +164,7 @@ def _v6(document: Document, inside: int) -> tuple[Span | None, int]:
         value = value[:-1]
     candidates = [value]
     head, _, tail = value.rpartition(":")
-    if tail.isdigit() and head.count(":") == 7:
+    if tail.isdigit() and (head.count(":") == 7 or "." in head.rpartition(":")[2]):
         candidates.append(head)  # a port without brackets
     head, _, tail = value.partition(":")
     if not any(c.isdigit() for c in head) and not tail.startswith(":"):

@@ -40,6 +40,7 @@ _KEY = re.compile(
     rf"|[MNO]{_REST}{{23,27}}\.{_REST}{{6}}\.{_REST}{{27,40}}(?!{_REST})"
     r")"
 )
+_UNDIGITED = re.compile("A[KS]IA|LTAI|glpat-|hf_|npm_|gh[pos]_|[srp]k_live_")
 _BOT = re.compile(rf"(?<![0-9])[0-9]{{8,10}}:AA{_REST}{{33}}(?!{_REST})")
 _AZURE = re.compile(
     r"(?:AccountKey|SharedAccessKey|sig(?==[0-9A-Za-z+/%]{30,90}(?:=|%3[Dd])))=([0-9A-Za-z+/%]{30,100}={0,2})"
@@ -90,9 +91,11 @@ def _prefixed(document: Document) -> Iterator[Span]:
     """Keys that begin with their maker's sign, in words of 16 signs and more that hold a digit next to a letter."""
     text, past = document.text, 0
     starts = [*document.spots.mixed]
-    if any(sign in text for sign in ("AKIA", "ASIA", "LTAI")) or ("_" in text and ("hf_" in text or "k_live_" in text)):
+    if any(sign in text for sign in ("AKIA", "ASIA", "LTAI", "glpat-")) or (
+        "_" in text and any(sign in text for sign in ("hf_", "k_live_", "npm_", "ghp_", "gho_", "ghs_"))
+    ):
         # These may hold no digit before a letter.
-        starts = sorted([*starts, *(m.start() for m in re.finditer("A[KS]IA|LTAI|hf_|[srp]k_live_", text))])
+        starts = sorted([*starts, *(m.start() for m in _UNDIGITED.finditer(text))])
     for spot in starts:
         if spot < past:
             continue
