@@ -193,6 +193,15 @@ def test_exam_items_differ_and_the_key_is_balanced():
     assert not any(item.lang == "zh" for item in items[:20:4])
 
 
+@pytest.mark.parametrize("answer", range(4))
+@pytest.mark.parametrize(("lang", "key"), [("en", "Answer: {}."), ("zh", "答案：{}。")])
+def test_a_page_says_the_right_answer_in_its_language(lang, key, answer):
+    item = exam.Item("When?", ("1801", "1802", "1803", "1804"), answer, lang)
+    assert item.page("Before.", "After.") == (
+        f"Before. When? A) 1801  B) 1802  C) 1803  D) 1804 {key.format(1801 + answer)} After."
+    )
+
+
 def test_the_place_of_the_answer_is_no_hint():
     """Sorted by size, the right year stands anywhere: who always takes the smallest is right one time in four."""
     items = [item for seed in range(5) for item in exam.items(80, random.Random(seed))]
