@@ -54,7 +54,7 @@ class Candidates:
         self, upper: UpperBlocks, tokenizer: Any, prefix: str, endings: Sequence[str], batch: int = 16
     ) -> None:
         n_prefix = len(tokenizer(prefix).input_ids)
-        rows = tokenizer([prefix + ending for ending in endings]).input_ids
+        rows = [tokenizer(prefix + ending).input_ids for ending in endings]
         if len(endings) < 3 or len({len(row) for row in rows}) != 1:
             lengths = sorted({len(row) - n_prefix for row in rows})
             raise ValueError(f"expected 3 or more endings of equal length in tokens; got {len(endings)} of {lengths}")

@@ -44,12 +44,14 @@ class Item:
 
 
 def items(n: int, rng: random.Random) -> list[Item]:
-    """n different items; one in four is Chinese.
+    """n different items; one in four is Chinese. Raises ValueError for more than 120: the towns run out.
 
     >>> exam = items(8, random.Random(0))
     >>> [len(item.choices) for item in exam] == [4] * 8, len({item.text for item in exam})
     (True, 8)
     """
+    if not 0 <= n <= 120:
+        raise ValueError(f"there are 0 to 120 different exam items; got {n=}")
     made: dict[str, Item] = {}
     while len(made) < n:
         year = rng.randrange(1720, 1890)
