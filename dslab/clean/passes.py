@@ -185,7 +185,8 @@ def duplicates(layout: Layout, shard: Shard) -> NDArray[np.int64]:
     """
     if not _place(layout, shard, "duplicates.npy").is_file():
         raise CleanError(f"{shard.name}: its duplicates have not been decided; `dslab clean --dedup` does that first")
-    return np.load(_place(layout, shard, "duplicates.npy"), allow_pickle=False)
+    with _place(layout, shard, "duplicates.npy").open("rb") as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 class _State:
