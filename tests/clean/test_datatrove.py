@@ -1,4 +1,4 @@
-"""README's pipeline for many machines, word for word, and what `dslab clean --resume` says about its output."""
+"""README's pipeline for many machines, word for word, and what a resumed run says about its output."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import corpora
 import pytest
 
 import dslab
+from dslab.clean import Job, execute, prepare
 
 README = Path(dslab.__file__).parent / "clean" / "README.md"
 
@@ -29,11 +30,8 @@ def test_the_documented_pipeline_leaves_what_one_machine_leaves(tmp_path):
     corpora.corpus(tmp_path / "raw", shards=4, n=10, kinds=(".jsonl", ".jsonl.gz", ".parquet"))
     code = example().replace('"/shared/', f'"{tmp_path}/')
     (tmp_path / "pipeline.py").write_text(code)
-    for _ in range(2):  # the second time there is nothing left to do
-        done = subprocess.run([sys.executable, "pipeline.py"], cwd=tmp_path, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr[-3000:]
-    code, out, err = corpora.dslab_clean(tmp_path / "raw", "-o", tmp_path / "clean", "--resume")
-    assert code == 0, err
-    assert "4 of 4 shards cleaned, 4 of them by an earlier run and verified" in out
-    assert corpora.dslab_clean(tmp_path / "raw", "-o", tmp_path / "whole")[0] == 0
+    done = subprocess.run([sys.executable, "pipeline.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert execute(prepare([str(tmp_path / "raw")], str(tmp_path / "clean"), Job(), resume=True)).reused == 4
+    assert execute(prepare([str(tmp_path / "raw")], str(tmp_path / "whole"), Job())).is_complete
     assert corpora.tree(tmp_path / "clean") == corpora.tree(tmp_path / "whole")
