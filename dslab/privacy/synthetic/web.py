@@ -22,6 +22,9 @@ class Corpus:
     near_duplicates: (copy, original) row numbers; a few words differ, or none.
     benchmark:       exam items; leaked: (row, item) numbers of pages that hold an item with its answer.
     low_quality, pii: row numbers of junk, and of pages that carry personal data.
+
+    leaked, low_quality and pii name the rows where a thing was planted and not the copies of these rows, since an edit
+    may have hit the value or the item: `near_duplicates` leads from a copy to what it was made of.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -51,12 +54,13 @@ def corpus(n: int, seed: int, pii: float = 0.08) -> Corpus:
     fates += ["page"] * (n - len(fates))
     rng.shuffle(fates)
     fates[0] = "page" if fates[0] == "copy" else fates[0]  # a copy needs an original
-    leaks = iter(range(0, N_ITEMS, 2))
+    leaks = iter(range(1, N_ITEMS, 2))  # the Chinese items are among them
     for number, fate in enumerate(fates):
         lang = "zh" if rng.random() < 0.4 else "en"
         if fate == "copy":
             original = rng.randrange(number)
-            text, lang = _edited(made.rows[original]["text"], rng), made.rows[original]["lang"]
+            lang = made.rows[original]["lang"]
+            text = _edited(made.rows[original]["text"], lang, rng)
             made.near_duplicates.append((number, original))
         elif fate == "junk":
             text = "\n".join([rng.choice(phrases.JUNK)] * rng.randint(3, 8))
@@ -94,13 +98,14 @@ def _with_values(text: str, rng: random.Random, lang: str) -> str:
     return end.join(parts)
 
 
-def _edited(text: str, rng: random.Random) -> str:
-    """A copy: as it is, or with another ending, or with single words or characters changed."""
+def _edited(text: str, lang: str, rng: random.Random) -> str:
+    """A copy: as it is, or with single words or clauses changed, about one in sixty of them or one in fifteen."""
     how = rng.random()
     if how < 0.3:
         return text
-    cut = " " if text.isascii() else "，"
+    words = {"，": "今天", " ": "today"} if lang == "zh" else {" ": "today", "，": "今天"}
+    cut = next((cut for cut in words if cut in text), " ")
     parts = text.split(cut)
     for _ in range(max(1, len(parts) // 60) if how < 0.8 else max(1, len(parts) // 15)):
-        parts[rng.randrange(len(parts))] = "today" if text.isascii() else "今天"
+        parts[rng.randrange(len(parts))] = words[cut]
     return cut.join(parts)
