@@ -114,7 +114,8 @@ def test_parsed_equality_forgives_space_and_order_but_no_value() -> None:
     assert calls.parsed_equal('\n{"arguments":{"count":3,"item":"cups"},"name":"shop"} ', answer)
     for wrong in (
         answer.replace("3", '"3"'), answer.replace("3", "true"), answer.replace("cups", "cup"), answer[:-1],
-        answer + answer, f"Sure: {answer}", "[]", "shop(cups, 3)", answer.replace("3", "1").replace("1", "true"), "[" * 100_000,
+        answer + answer, f"Sure: {answer}", "[]", "shop(cups, 3)",
+        answer.replace("3", "1").replace("1", "true"), "[" * 100_000,
     ):  # fmt: skip
         assert not calls.parsed_equal(wrong, answer)
     assert not calls.parsed_equal(answer.replace("3", "true"), answer.replace("3", "1"))  # Python says True == 1

@@ -1,0 +1,260 @@
+"""`dslab bench lora-study`: what tuning SmolLM2 gives, over seeds, methods, learning rates, ranks and bases.
+
+Slow: about an hour and a quarter of one core. So each run is kept as a line of data/bench/lora_study.jsonl when it ends,
+and what is there already is not run again: stop it and start it as you like, also part by part.
+
+    curve   both tasks: prompting with 0 and 4 examples; then LoRA, looked at after 10, 20 and 40 steps
+    rates   LoRA and full fine-tuning at several learning rates, dates, 20 steps
+    ranks   LoRA of rank 1 to 32, dates, 20 steps
+    bases   LoRA on the weights in fp32, in bf16, and in NF4, dates, 20 steps
+
+Every seed has training items, their order, the adapter's start and 100 held-out items of its own. Forgetting is the
+mean loss in nats of a token of unrelated English: the topics of Python's own help.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from dslab.bench.report import this_machine
+from dslab.paths import data_dir
+
+__all__ = ["PARTS", "Run", "execute", "load", "main", "matching"]
+
+N, BATCH, ALPHA, SYSTEM = 100, 6, 32.0, ""  # an empty system turn: 17 tokens fewer than SmolLM2's own
+WINDOWS, WINDOW = 8, 128
+SEEDS = 3
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the study. method: "lora", "full", or "prompt", which trains nothing and shows `shots` examples."""
+
+    task: str
+    method: str
+    seed: int
+    lr: float = 1e-3
+    steps: int = 20
+    r: int = 8
+    base: str = "fp32"
+    shots: int = 0
+    looks: tuple[int, ...] = ()  # steps after which to evaluate, besides the last
+
+    @property
+    def name(self) -> str:
+        """The run in words."""
+        if self.method == "prompt":
+            return f"{self.task}, {self.shots} examples in the prompt, seed {self.seed}"
+        rank = f" r={self.r}" if self.method == "lora" else ""
+        return f"{self.task}, {self.method}{rank} on {self.base}, lr {self.lr:g}, {self.steps} steps, seed {self.seed}"
+
+
+def _prompting(task: str) -> list[Callable[[int], Run]]:
+    return [lambda seed, k=k: Run(task, "prompt", seed, lr=0.0, steps=0, r=0, shots=k) for k in (0, 4)]  # type: ignore[misc]
+
+
+def _curve(seed: int) -> list[Run]:
+    trained = [Run(task, "lora", seed, steps=40, looks=(10, 20)) for task in ("json", "dates")]
+    return trained + [make(seed) for task in ("json", "dates") for make in _prompting(task)]
+
+
+def _rates(seed: int) -> list[Run]:
+    lora = [Run("dates", "lora", seed, lr=lr) for lr in (1e-3, 1e-4, 3e-3)]
+    return lora + [Run("dates", "full", seed, lr=lr, r=0) for lr in (1e-4, 1e-3, 1e-5)]
+
+
+def _ranks(seed: int) -> list[Run]:
+    return [Run("dates", "lora", seed, r=r) for r in (8, 1, 32, 2)]
+
+
+def _bases(seed: int) -> list[Run]:
+    return [Run("dates", "lora", seed, base=base) for base in ("fp32", "nf4", "bf16")]
+
+
+PARTS: dict[str, Callable[[int], list[Run]]] = {"curve": _curve, "rates": _rates, "ranks": _ranks, "bases": _bases}
+
+
+def path(folder: Path | None = None) -> Path:
+    """Where the study is kept."""
+    return (folder or data_dir() / "bench") / "lora_study.jsonl"
+
+
+def load(folder: Path | None = None) -> list[dict[str, Any]]:
+    """The kept runs: {"run", "looks", "losses", "seconds", "machine"} each; a line cut short by a kill is left out.
+
+    looks: {"steps", "accuracy", "low", "high", "n", "contained", "english", "examples"} for each.
+    """
+    if not (kept := path(folder)).is_file():
+        return []
+    rows = []
+    for line in kept.read_text(encoding="utf-8").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            continue
+    return rows
+
+
+def matching(rows: Iterable[dict[str, Any]], **settings: Any) -> list[dict[str, Any]]:
+    """The runs with these settings, for a notebook: matching(load(), task="dates", method="lora", lr=1e-3)."""
+    return [row for row in rows if all(row["run"][name] == value for name, value in settings.items())]
+
+
+def main(arguments: list[str]) -> int:
+    """Do what is not kept yet, one line a run."""
+    parser = argparse.ArgumentParser(prog="dslab bench lora-study", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--part", choices=[*PARTS, "all"], default="all")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="seeds 0 to this, less one")
+    parser.add_argument("--save", action="store_true", help=f"keep each run in {path().name} as it ends")
+    parser.add_argument("--threads", type=int, default=1, help="one by default, so that others can work beside it")
+    options = parser.parse_args(arguments)
+    import torch
+
+    torch.set_num_threads(options.threads)
+    parts = list(PARTS) if options.part == "all" else [options.part]
+    # Seed by seed, so that a study stopped half-way is a whole study of fewer seeds.
+    wanted = [run for part in parts for seed in range(options.seeds) for run in PARTS[part](seed)]
+    known = {key(row["run"]) for row in load()} if options.save else set()
+    todo = [run for run in dict.fromkeys(wanted) if key(asdict(run)) not in known]
+    print(f"{len(todo)} runs to do, {len(set(wanted)) - len(todo)} kept already", flush=True)
+    for run in todo:
+        row = execute(run)
+        print(summary(row), flush=True)
+        if options.save:
+            _keep(row)
+    return 0
+
+
+def key(run: dict[str, Any]) -> str:
+    """A run as text, the same before and after JSON."""
+    return json.dumps(run, sort_keys=True)
+
+
+def summary(row: dict[str, Any]) -> str:
+    """One line."""
+    looks = "  ".join(
+        f"{look['steps']}: {look['accuracy']:.2f} [{look['low']:.2f}, {look['high']:.2f}] en {look['english']:.3f}"
+        for look in row["looks"]
+    )
+    return f"{Run(**row['run']).name}: {looks}  ({row['seconds']:.0f} s of CPU)"
+
+
+def execute(run: Run) -> dict[str, Any]:
+    """One run, from the base model to its figures."""
+    import torch
+
+    from dslab import lora, training
+    from dslab.training.tasks import TASKS
+
+    began = time.process_time()
+    model, tokenizer, task = _model(run.base), _base()[1], TASKS[run.task]
+    held_out = task.make(N, "test", run.seed)
+    shots = task.make(run.shots, "train", run.seed) if run.shots else []
+    torch.manual_seed(run.seed)
+    if run.method == "lora":
+        lora.inject(model, "all-linear", r=run.r, alpha=ALPHA)
+    trained = 0 if run.method == "prompt" else sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+    def look(steps: int) -> dict[str, Any]:
+        seen = training.evaluate(
+            model, tokenizer, held_out, shots=shots, system=SYSTEM, max_new_tokens=task.longest, score=task.score
+        )
+        contained = sum(i.answer in output for i, output in zip(held_out, seen.outputs, strict=True)) / N
+        wrong = [
+            {"prompt": item.prompt.split("\n")[-1], "answer": item.answer, "output": output}
+            for item, output, right in zip(held_out, seen.outputs, seen.rights, strict=True)
+            if not right
+        ]
+        return {
+            "steps": steps, "accuracy": seen.accuracy, "low": seen.low, "high": seen.high, "n": seen.n,
+            "contained": contained, "english": training.mean_loss(model, _english()), "examples": wrong[:3],
+        }  # fmt: skip
+
+    looks, losses, training_seconds = [], list[float](), 0.0
+    if run.method == "prompt":
+        looks = [look(0)]
+    else:
+        rows = training.encode_rows(task.make(BATCH * run.steps, "train", run.seed), tokenizer, system=SYSTEM)
+        for step, loss, seconds in _steps(model, rows, run):
+            losses.append(round(loss, 4))
+            training_seconds += seconds
+            if step in {*run.looks, run.steps}:
+                looks.append(look(step))
+    machine = this_machine(torch.get_num_threads())
+    return {
+        "run": json.loads(json.dumps(asdict(run))), "looks": looks, "losses": losses, "trained": trained,
+        "seconds": round(time.process_time() - began, 1), "training_seconds": round(training_seconds, 1),
+        "machine": machine,
+    }  # fmt: skip
+
+
+def _steps(model: Any, rows: list[Any], run: Run) -> Iterable[tuple[int, float, float]]:
+    """AdamW, warmed up over a tenth of the steps and then down a cosine, as `training.fit` does; (step, loss, s)."""
+    import torch
+    from transformers import get_cosine_schedule_with_warmup
+
+    from dslab import training
+
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=run.lr, weight_decay=0.0)
+    schedule = get_cosine_schedule_with_warmup(optimizer, -(-run.steps // 10), run.steps)
+    model.train()
+    collate = training.Collator()
+    for step, batch in enumerate(training.batches(rows, run.steps, BATCH, run.seed), 1):
+        began = time.process_time()
+        loss = training.answer_loss(model, collate(batch))
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        yield step, loss.item(), time.process_time() - began
+
+
+@cache
+def _base() -> tuple[Any, Any]:
+    from dslab import models
+
+    return models.load("smollm2", "fp32")
+
+
+def _model(base: str) -> Any:
+    """A fresh copy of SmolLM2 with its weights as named."""
+    import torch
+
+    model = copy.deepcopy(_base()[0])
+    if base == "bf16":
+        return model.to(torch.bfloat16)
+    if base == "nf4":
+        from dslab.lora.nf4 import quantize_model
+
+        quantize_model(model, "all-linear")
+    return model
+
+
+@cache
+def _english() -> list[Any]:
+    """Text that has nothing to do with the tasks, which every Python brings along: windows of tokens."""
+    from pydoc_data.topics import topics
+
+    from dslab.training import Encoded
+
+    ids: list[int] = []
+    for name in sorted(topics):
+        ids += _base()[1](topics[name], add_special_tokens=False)["input_ids"]
+        if len(ids) > 20 * WINDOWS * WINDOW:
+            break
+    return [Encoded(part, part) for at in range(WINDOWS) for part in [ids[at * 20 * WINDOW :][:WINDOW]]]
+
+
+def _keep(row: dict[str, Any]) -> None:
+    with path().open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row, ensure_ascii=False) + "\n")
