@@ -23,7 +23,9 @@ def by_definition(weight: torch.Tensor, block: int = 64) -> torch.Tensor:
 
 def test_the_published_table_follows_from_its_definition():
     assert torch.allclose(code_by_definition(), torch.tensor(NF4_CODE, dtype=torch.float64), atol=1e-6, rtol=0)
-    assert sorted(NF4_CODE) == list(NF4_CODE) and 0.0 in NF4_CODE and len(NF4_CODE) == 16
+    assert sorted(NF4_CODE) == list(NF4_CODE)
+    assert 0.0 in NF4_CODE
+    assert len(NF4_CODE) == 16
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (3, 5), (7, 9), (1, 1), (2, 130)])
@@ -32,7 +34,8 @@ def test_without_double_quantisation_it_is_the_nearest_code(shape):
     weight = torch.randn(shape)
     packed = quantize(weight, double=False)
     assert torch.equal(packed.dequantize(), by_definition(weight))
-    assert packed.codes.dtype == torch.uint8 and packed.codes.numel() == (weight.numel() + 1) // 2
+    assert packed.codes.dtype == torch.uint8
+    assert packed.codes.numel() == (weight.numel() + 1) // 2
 
 
 def test_a_kept_code_comes_back_exactly_and_zero_stays_zero():
@@ -73,7 +76,8 @@ def test_the_layer_is_the_dequantised_layer_forward_and_backward(bias):
     ys = [m(x) for m, x in zip((plain, layer), xs, strict=True)]
     for y in ys:
         y.square().sum().backward()
-    assert torch.equal(*ys) and torch.equal(xs[0].grad, xs[1].grad)
+    assert torch.equal(*ys)
+    assert torch.equal(xs[0].grad, xs[1].grad)
     assert not any(p.requires_grad for p in layer.parameters())
 
 
@@ -81,9 +85,11 @@ def test_a_model_trains_through_it_and_shrinks():
     model = llama()
     before = report(model)
     names = quantize_model(model)
-    assert len(names) == 14 and not any("lm_head" in name for name in names)
+    assert len(names) == 14
+    assert not any("lm_head" in name for name in names)
     after = report(model)
-    assert after.total == before.total and after.weight_bytes < before.weight_bytes
+    assert after.total == before.total
+    assert after.weight_bytes < before.weight_bytes
     inject(model, "all-linear", r=2)
     assert isinstance(model.model.layers[0].mlp.up_proj, LoRALinear)
     tokens = torch.arange(12)[None]
