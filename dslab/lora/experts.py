@@ -47,8 +47,7 @@ class LoRAParameter(Adapted):
         )
 
     def update(self, adapter: Adapter) -> Tensor:
-        a = adapter.A.view(self.experts, adapter.r, self.in_features)
-        b = adapter.B.view(self.out_features, adapter.r, self.experts)
+        a, b = adapter.stacked()
         return adapter.scale * torch.einsum("ore,eri->eio" if self.transposed else "ore,eri->eoi", b, a)
 
     def substitute(self) -> Tensor | None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
 from torch import nn
 
 from dslab.lora.experts import LoRAExperts, LoRAParameter
 from dslab.lora.linear import LoRALinear, check
 from dslab.lora.targets import Targets, resolve
+
+Prepared = dict[str, LoRALinear | LoRAExperts]
 
 
 def inject(
@@ -21,36 +27,55 @@ def inject(
     if present := layers(model):
         some = ", ".join(list(present)[:3])
         raise ValueError(f"the model has adapters already, on {len(present)} weights ({some} ...); add() makes another")
-    names = resolve(model, targets)
     check(r, alpha, dropout)
     settings = {"r": r, "alpha": alpha, "dropout": dropout, "rslora": rslora, "dora": dora}
-    made: dict[str, LoRALinear | LoRAExperts] = {}
-    needed_grad = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    for full in names:
+    names = resolve(model, targets)
+    with unharmed(model):
+        attach(model, prepare(model, dict.fromkeys(names, settings), name))
+    return names
+
+
+@contextmanager
+def unharmed(model: nn.Module) -> Iterator[None]:
+    """Where the block raises, what needed a gradient needs it again."""
+    before = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    try:
+        yield
+    except BaseException:
+        for parameter in before:
+            parameter.requires_grad_(True)
+        raise
+
+
+def prepare(model: nn.Module, plan: Mapping[str, dict[str, Any]], name: str) -> Prepared:
+    """What will replace modules of the model, by full name; the model itself has none of it yet.
+
+    plan: settings for each weight. Raises ValueError that names the weight whose settings do not fit.
+    """
+    made: Prepared = {}
+    for full, settings in plan.items():
+        owner, _, leaf = full.rpartition(".")
+        module = getattr(model.get_submodule(owner), leaf)
         try:
-            _adapt(model, full, made, settings, name)
+            if isinstance(module, nn.Module):
+                made[full] = LoRALinear(module, **settings, name=name)
+                continue
+            wrapper = made.setdefault(owner, LoRAExperts(model.get_submodule(owner)))
+            assert isinstance(wrapper, LoRAExperts)
+            wrapper.adapt(leaf).add(name, **settings)
         except ValueError as error:
-            for parameter in needed_grad:
-                parameter.requires_grad_(True)
             raise ValueError(f"{full}: {error}") from error
+    return made
+
+
+def attach(model: nn.Module, made: Prepared) -> None:
+    """Put them in place; the adapters train, and nothing else."""
     model.requires_grad_(False)
     for full, module in made.items():
         parent, _, leaf = full.rpartition(".")
         setattr(model.get_submodule(parent), leaf, module)
-    return names
-
-
-def _adapt(model: nn.Module, full: str, made: dict, settings: dict, name: str) -> None:
-    """Make the wrapper of one target, in `made` by the name of the module it will replace."""
-    owner, _, leaf = full.rpartition(".")
-    module = getattr(model.get_submodule(owner), leaf)
-    if isinstance(module, nn.Module):
-        made[full] = LoRALinear(module, **settings, name=name)
-        return
-    wrapper = made[owner] = made.get(owner) or LoRAExperts(model.get_submodule(owner))
-    adapted = wrapper.adapt(leaf)
-    adapted.add(name, **settings)
-    adapted.use(name)
+    for layer in layers(model).values():
+        layer.use(next(iter(layer.adapters)))
 
 
 def layers(model: nn.Module) -> dict[str, LoRALinear | LoRAParameter]:

@@ -33,7 +33,7 @@ class Adapter(nn.Module):
                 f"r={r} is more than a matrix of {out_features} x {in_features} can have; at most "
                 f"{min(in_features, out_features)}, and far less is the idea"
             )
-        self.r, self.alpha, self.rslora = r, alpha, rslora
+        self.r, self.alpha, self.rslora, self.experts = r, alpha, rslora, experts
         self.A = nn.Parameter(torch.empty(experts * r, in_features, device=device, dtype=torch.float32))
         self.B = nn.Parameter(torch.zeros(out_features, r * experts, device=device, dtype=torch.float32))
         nn.init.kaiming_uniform_(self.A, a=math.sqrt(5))
@@ -44,6 +44,11 @@ class Adapter(nn.Module):
     def scale(self) -> float:
         """What B A is multiplied with."""
         return self.alpha / (math.sqrt(self.r) if self.rslora else self.r)
+
+    def stacked(self, factor: float = 1.0) -> tuple[Tensor, Tensor]:
+        """A as (experts, r, in), and B times the factor as (out, r, experts)."""
+        a, b = self.A.view(self.experts, self.r, -1), self.B.view(-1, self.r, self.experts)
+        return a, factor * b
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -103,14 +108,25 @@ class Adapted(nn.Module):
         return made
 
     def use(self, name: str | None) -> None:
-        """Make this adapter the active one, and the only one that trains; None for the weight alone."""
-        if name is not None and name not in self.adapters:
-            raise ValueError(f"no adapter {name!r}; there are {', '.join(self.adapters)}")
-        if self.merged and name != self.active:
-            raise RuntimeError(f"adapter {self.active!r} is merged into the weight; unmerge before using {name!r}")
+        """Make this adapter the active one, and the only one that trains; None for the weight alone.
+
+        Raises ValueError for a name that is not there, RuntimeError while another adapter is merged.
+        """
+        self.usable(name)
         self.active = name
         for other, adapter in self.adapters.items():
             adapter.requires_grad_(other == name)
+
+    def known(self, name: str | None) -> None:
+        """Raise ValueError for an adapter that is not there."""
+        if name is not None and name not in self.adapters:
+            raise ValueError(f"no adapter {name!r}; there are {', '.join(self.adapters)}")
+
+    def usable(self, name: str | None) -> None:
+        """Raise as `use` does."""
+        self.known(name)
+        if self.merged and name != self.active:
+            raise RuntimeError(f"adapter {self.active!r} is merged into the weight; unmerge before using {name!r}")
 
     @property
     def adapter(self) -> Adapter | None:
