@@ -1,12 +1,13 @@
 """`dslab bench lora-study`: what tuning SmolLM2 gives, over seeds, methods, learning rates, ranks and bases.
 
-Slow: about an hour and a quarter of one core. So each run is kept as a line of data/bench/lora_study.jsonl when it ends,
-and what is there already is not run again: stop it and start it as you like, also part by part.
+Slow: over an hour of one core. So each run is kept as a line of data/bench/lora_study.jsonl when it ends, and what is
+there already is not run again: stop it and start it as you like, also part by part.
 
     curve   both tasks: prompting with 0 and 4 examples; then LoRA, looked at after 10, 20 and 40 steps
-    rates   LoRA and full fine-tuning at several learning rates, dates, 20 steps
-    ranks   LoRA of rank 1 to 32, dates, 20 steps
-    bases   LoRA on the weights in fp32, in bf16, and in NF4, dates, 20 steps
+    rates   LoRA and full fine-tuning at two learning rates, dates, 20 steps
+    ranks   LoRA of rank 1, 8 and 32, dates, 20 steps
+    bases   LoRA on the weights as they are (bf16 numbers, computed in fp32) and on NF4, dates, 20 steps
+    more    a third learning rate for each method, and rank 2
 
 Every seed has training items, their order, the adapter's start and 100 held-out items of its own. Forgetting is the
 mean loss in nats of a token of unrelated English: the topics of Python's own help.
@@ -27,7 +28,7 @@ from typing import Any
 from dslab.bench.report import this_machine
 from dslab.paths import data_dir
 
-__all__ = ["PARTS", "Run", "execute", "load", "main", "matching"]
+__all__ = ["PARTS", "Run", "execute", "load", "main", "matching", "planned"]
 
 N, BATCH, ALPHA, SYSTEM = 100, 6, 32.0, ""  # an empty system turn: 17 tokens fewer than SmolLM2's own
 WINDOWS, WINDOW = 8, 128
@@ -57,29 +58,37 @@ class Run:
         return f"{self.task}, {self.method}{rank} on {self.base}, lr {self.lr:g}, {self.steps} steps, seed {self.seed}"
 
 
-def _prompting(task: str) -> list[Callable[[int], Run]]:
-    return [lambda seed, k=k: Run(task, "prompt", seed, lr=0.0, steps=0, r=0, shots=k) for k in (0, 4)]  # type: ignore[misc]
-
-
 def _curve(seed: int) -> list[Run]:
-    trained = [Run(task, "lora", seed, steps=40, looks=(10, 20)) for task in ("json", "dates")]
-    return trained + [make(seed) for task in ("json", "dates") for make in _prompting(task)]
+    tasks = ("json", "dates")
+    trained = [Run(task, "lora", seed, steps=40, looks=(10, 20)) for task in tasks]
+    return trained + [Run(task, "prompt", seed, lr=0.0, steps=0, r=0, shots=k) for task in tasks for k in (4, 0)]
 
 
 def _rates(seed: int) -> list[Run]:
-    lora = [Run("dates", "lora", seed, lr=lr) for lr in (1e-3, 1e-4, 3e-3)]
-    return lora + [Run("dates", "full", seed, lr=lr, r=0) for lr in (1e-4, 1e-3, 1e-5)]
+    lora = [Run("dates", "lora", seed, lr=lr) for lr in (1e-3, 1e-4)]
+    return lora + [Run("dates", "full", seed, lr=lr, r=0) for lr in (1e-4, 1e-3)]
 
 
 def _ranks(seed: int) -> list[Run]:
-    return [Run("dates", "lora", seed, r=r) for r in (8, 1, 32, 2)]
+    return [Run("dates", "lora", seed, r=r) for r in (8, 1, 32)]
 
 
 def _bases(seed: int) -> list[Run]:
-    return [Run("dates", "lora", seed, base=base) for base in ("fp32", "nf4", "bf16")]
+    return [Run("dates", "lora", seed, base=base) for base in ("fp32", "nf4")]
 
 
-PARTS: dict[str, Callable[[int], list[Run]]] = {"curve": _curve, "rates": _rates, "ranks": _ranks, "bases": _bases}
+def _more(seed: int) -> list[Run]:
+    lora = [Run("dates", "lora", seed, lr=3e-3), Run("dates", "lora", seed, r=2)]
+    return [lora[0], Run("dates", "full", seed, lr=1e-5, r=0), lora[1]]
+
+
+PARTS: dict[str, Callable[[int], list[Run]]] = {
+    "curve": _curve,
+    "rates": _rates,
+    "ranks": _ranks,
+    "bases": _bases,
+    "more": _more,
+}
 
 
 def path(folder: Path | None = None) -> Path:
@@ -118,19 +127,25 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     import torch
 
+    from dslab import lora, models, training  # noqa: F401  # before the first run, not an hour into the study
+
     torch.set_num_threads(options.threads)
     parts = list(PARTS) if options.part == "all" else [options.part]
-    # Seed by seed, so that a study stopped half-way is a whole study of fewer seeds.
-    wanted = [run for part in parts for seed in range(options.seeds) for run in PARTS[part](seed)]
+    wanted = planned(parts, options.seeds)
     known = {key(row["run"]) for row in load()} if options.save else set()
-    todo = [run for run in dict.fromkeys(wanted) if key(asdict(run)) not in known]
-    print(f"{len(todo)} runs to do, {len(set(wanted)) - len(todo)} kept already", flush=True)
+    todo = [run for run in wanted if key(asdict(run)) not in known]
+    print(f"{len(todo)} runs to do, {len(wanted) - len(todo)} kept already", flush=True)
     for run in todo:
         row = execute(run)
         print(summary(row), flush=True)
         if options.save:
             _keep(row)
     return 0
+
+
+def planned(parts: list[str], seeds: int) -> list[Run]:
+    """The runs of these parts, each once; seed by seed, so that a study stopped half-way is whole for fewer seeds."""
+    return list(dict.fromkeys(run for seed in range(seeds) for part in parts for run in PARTS[part](seed)))
 
 
 def key(run: dict[str, Any]) -> str:
@@ -256,5 +271,6 @@ def _english() -> list[Any]:
 
 
 def _keep(row: dict[str, Any]) -> None:
+    cut = path().is_file() and not path().read_bytes().endswith(b"\n")  # by a kill in the middle of a line
     with path().open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        file.write("\n" * cut + json.dumps(row, ensure_ascii=False) + "\n")
