@@ -99,13 +99,17 @@ class Adapted(nn.Module):
         self, name: str, r: int = 8, alpha: float = 16, dropout: float = 0.0, rslora: bool = False, dora: bool = False
     ) -> Adapter:
         """One more adapter; the active one stays. Raises ValueError for a name that is taken or unfit."""
-        if name in self.adapters:
-            raise ValueError(f"there is already an adapter {name!r}; there are {', '.join(self.adapters)}")
-        if not name or "." in name or hasattr(nn.ModuleDict, name):
-            raise ValueError(f"{name!r} can't be an adapter's name: no dots, not empty, and no name of torch's own")
+        self.free(name)
         made = self.new_adapter(r, alpha, dropout, rslora, dora)
         self.adapters[name] = made.train(self.training)
         return made
+
+    def free(self, name: str) -> None:
+        """Raise ValueError for a name that is taken or unfit."""
+        if name in self.adapters:
+            raise ValueError(f"the model has an adapter {name!r} already; there are {', '.join(self.adapters)}")
+        if not name or "." in name or hasattr(nn.ModuleDict, name):
+            raise ValueError(f"{name!r} can't be an adapter's name: no dots, not empty, and no name of torch's own")
 
     def use(self, name: str | None) -> None:
         """Make this adapter the active one, and the only one that trains; None for the weight alone.

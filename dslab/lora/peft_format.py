@@ -87,8 +87,8 @@ def _beside(present: dict[str, Any], plan: dict[str, dict], name: str) -> dict[s
     if set(plan) != set(present):
         odd = sorted(set(plan) ^ set(present))
         raise ValueError(f"the adapters of one model sit on the same weights; these have one only: {some(odd)}")
-    if any(name in layer.adapters for layer in present.values()):
-        raise ValueError(f"the model has an adapter {name!r} already; load under another name: adapter=...")
+    for layer in present.values():
+        layer.free(name)
     return {full: present[full].new_adapter(**settings) for full, settings in plan.items()}
 
 
