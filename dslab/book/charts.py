@@ -154,3 +154,42 @@ def masks(grids: Mapping[str, Any], columns: int = 3) -> Figure:
     fig.supxlabel("key position", fontsize=10)
     fig.supylabel("query position", fontsize=10)
     return fig
+
+
+def columns(
+    heights: Mapping[int, float], *, xlabel: str, ylabel: str, notes: Mapping[int, tuple[str, float, float]]
+) -> Figure:
+    """Upright bars over whole numbers. notes: x -> (words, where they stand); a line leads to the bar at x."""
+    import matplotlib.pyplot as plt
+
+    fig, ax = plt.subplots()
+    ax.bar(list(heights), list(heights.values()), color=COLORS["blue"])
+    line = {"arrowstyle": "-", "color": "#666666"}
+    for x, (words, *place) in notes.items():
+        ax.annotate(words, (x, heights[x] + 0.1), tuple(place), ha="center", fontsize=9, arrowprops=line)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    return fig
+
+
+def laws(
+    x: Any,
+    series: Mapping[str, tuple[Sequence[float], Sequence[tuple[float, float]]]],
+    *,
+    xlabel: str,
+    ylabel: str,
+    line_at: float,
+) -> Figure:
+    """What a formula says, as curves over x, and what was measured, as points (x, y) upon them.
+
+    series: name -> (the curve's values, points). line_at: an x to compare at.
+    """
+    import matplotlib.pyplot as plt
+
+    fig, ax = plt.subplots()
+    for (name, (values, points)), color, marker in zip(series.items(), _ORDER, _MARKERS, strict=False):
+        ax.plot(x, values, color=color)
+        ax.plot(*zip(*points, strict=True), marker, color=color, label=name)
+    ax.axvline(line_at, color="#666666", linewidth=0.9, linestyle="--")
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.legend(loc="upper left")
+    return fig

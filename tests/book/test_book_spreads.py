@@ -264,3 +264,21 @@ def test_candidates_rank_the_first_among_all() -> None:
     marked = [line.get_xdata()[0] for line in ax.get_lines() if line.get_marker() == "D"]
     assert marked == [5.0, 1.5]
     assert [label.get_text() for label in fig.legends[0].get_texts()] == ["secret"]
+
+
+def test_columns_carry_their_notes() -> None:
+    fig = charts.columns({1: 1.0, 2: 4.0}, xlabel="digits", ylabel="left", notes={2: ("card", 1.5, 4.5)})
+    (ax,) = fig.axes
+    assert [bar.get_height() for bar in bars(ax)] == [1.0, 4.0]
+    assert [(note.get_text(), note.xy, note.get_position()) for note in ax.texts] == [("card", (2, 4.1), (1.5, 4.5))]
+
+
+def test_laws_put_measured_points_on_their_curve() -> None:
+    series = {"a": ([0.0, 0.5, 1.0], [(0.1, 0.2)]), "b": ([0.0, 0.1, 1.0], [(0.3, 0.1), (0.9, 0.8)])}
+    fig = charts.laws([0.0, 0.5, 1.0], series, xlabel="s", ylabel="P", line_at=0.8)
+    (ax,) = fig.axes
+    curves, points, level = ax.lines[0:4:2], ax.lines[1:4:2], ax.lines[4]
+    assert [list(line.get_ydata()) for line in curves] == [[0.0, 0.5, 1.0], [0.0, 0.1, 1.0]]
+    assert [list(line.get_xdata()) for line in points] == [[0.1], [0.3, 0.9]]
+    assert [line.get_color() for line in curves] == [line.get_color() for line in points]
+    assert list(level.get_xdata()) == [0.8, 0.8]

@@ -100,7 +100,9 @@ def test_copies_come_after_their_originals_and_are_near(made):
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
-@pytest.mark.parametrize("text", ["邮箱：li@qq.com", "Call me: １３８００ any day. " * 20, "one", "早饭前，" * 30 + "好。"])
+@pytest.mark.parametrize(
+    "text", ["邮箱：li@qq.com", "Call me: １３８００ any day. " * 20, "one", "早饭前，" * 30 + "好。"]
+)
 def test_an_edit_changes_words_and_never_the_page(text, lang):
     """Full-width digits in English, Chinese without a comma: what is cut there must still be cut somewhere."""
     edits = {web._edited(text, lang, random.Random(seed)) for seed in range(40)}
