@@ -45,7 +45,7 @@ def test_a_study_goes_on_where_it_was_stopped(
         return kept(run)
 
     monkeypatch.setattr(lora_study, "execute", execute)
-    for _ in range(3):
+    for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             lora_study.main(["--part", "ranks", "--seeds", "2", "--save"])
         done.clear()
