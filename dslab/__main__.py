@@ -12,6 +12,9 @@ def main():  # type: ignore[no-untyped-def]
             "for example:  python3.12 -m dslab run    (Windows: py -3.12 -m dslab run)\n" % sys.version_info[:2]
         )
         sys.exit(2)
+    from dslab import signals
+
+    signals.quiet()
     from dslab import bootstrap
 
     sys.exit(bootstrap.main(sys.argv[1:]))

@@ -10,13 +10,12 @@ Then the weights are fetched and the command is handed over. `DSLAB_NO_SETUP=1` 
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from dslab import __version__, paths
+from dslab import __version__, paths, signals
 from dslab.setup import borrowed, needs, pip
 from dslab.setup.hosted import has_weights, notebook, setup_cell
 from dslab.setup.venv import OwnEnvironment
@@ -44,7 +43,7 @@ def main(arguments: list[str]) -> int:
         return 0
     if os.environ.get("DSLAB_NO_SETUP", "0") not in ("", "0"):
         return _command(arguments)
-    signal.signal(signal.SIGTERM, _stop)
+    signals.listen()
     try:
         if asks_for_help(arguments):
             return _help(arguments)
@@ -113,7 +112,6 @@ def _help(arguments: list[str]) -> int:
 
 def _command(arguments: list[str]) -> int:
     """Run the command in this process."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         from dslab import cli
     except ModuleNotFoundError as error:
@@ -131,7 +129,6 @@ def _replace(command: list[str]) -> NoReturn:
     """Become another process; where the system cannot (Windows), wait for it and leave with its exit code."""
     sys.stdout.flush()
     sys.stderr.flush()
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if os.name == "posix":
         os.execv(command[0], command)
     child = subprocess.Popen(command)
@@ -140,10 +137,6 @@ def _replace(command: list[str]) -> NoReturn:
             sys.exit(child.wait())
         except KeyboardInterrupt:
             continue  # the child got the Ctrl-C too, and decides
-
-
-def _stop(number: int, frame: Any) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def __getattr__(name: str) -> str:

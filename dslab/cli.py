@@ -5,10 +5,15 @@ Exit codes: 0 good; 1 a cell, claim or check failed; 2 input refused; 130 interr
 
 from __future__ import annotations
 
-import contextlib
+import sys
+
+from dslab import signals
+
+if __name__ == "__main__":
+    signals.quiet()  # before the imports that take their time
+
 import importlib
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,8 +27,8 @@ class Commands(TyperGroup):
     """Commands whose refusals and interruptions become one line and the right exit code, never a stack trace."""
 
     def invoke(self, ctx: Any) -> Any:
-        _interrupt_on_terminate()
         try:
+            signals.listen()
             return super().invoke(ctx)
         except KeyboardInterrupt:
             _say("interrupted")
@@ -36,6 +41,8 @@ class Commands(TyperGroup):
                 raise
             _say(f"refused: {error}")
             raise typer.Exit(REFUSED) from None
+        finally:
+            signals.deaf()
 
 
 app = typer.Typer(
@@ -198,17 +205,6 @@ def bench(
         _say(f"refused: {topic} is no topic of `dslab bench`")
         raise typer.Exit(REFUSED)
     raise typer.Exit(room.main(context.args) or GOOD)
-
-
-def _interrupt_on_terminate() -> None:
-    """A polite request to end (a job's time is up) is an interruption too: children end, what was done stays."""
-    import signal
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with contextlib.suppress(ValueError):  # not the main thread
-        signal.signal(signal.SIGTERM, interrupt)
 
 
 def _room(name: str) -> Any:

@@ -48,6 +48,7 @@ Decontaminate = Annotated[
     list[str] | None,
     typer.Option(metavar="TEST.jsonl", help="Drop rows that hold 13 words in a row of a test item. May be repeated."),
 ]
+MinWords = Annotated[int, typer.Option(min=1, help="Test items of fewer words are not looked for, but counted.")]
 Quality = Annotated[bool, typer.Option("--quality", help="Drop rows that fail a Gopher or C4 rule.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes. Default: one a core, at most 8.")]
 OnError = Annotated[str, typer.Option(help="A row that cannot be read: quarantine, fail (end the run) or skip.")]
@@ -61,58 +62,52 @@ Report = Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a 
 def clean(
     inputs: Inputs, out: Out, text_column: Column = "text", mask: Mask = "tag", key_file: KeyFile = None,
     types: Types = None, policy: Policy = "recall", dedup: Dedup = None, decontaminate: Decontaminate = None,
-    quality: Quality = False, workers: Workers = None, on_error: OnError = "quarantine", audit: Audit = False,
-    resume: Resume = False, dry_run: DryRun = False, report: Report = None,
+    decontaminate_min_words: MinWords = 8, quality: Quality = False, workers: Workers = None,
+    on_error: OnError = "quarantine", audit: Audit = False, resume: Resume = False, dry_run: DryRun = False,
+    report: Report = None,
 ) -> None:  # fmt: skip
     """Mask personal data and secrets in a corpus; drop duplicates, test items and bad text where asked for.
 
     Every row is accounted for: rows in = rows out + quarantined + dropped. A file stands under its final name only when
     it is complete. After an interruption, --resume gives the same bytes as an uninterrupted run.
     """
-    from dslab.clean.errors import CleanError
-    from dslab.clean.exclusive import Busy
-    from dslab.clean.job import Job
-    from dslab.clean.workers import failure, warm_up
+    from dslab.clean.errors import Busy, CleanError, failure
 
     plan = None
-    workers = workers or _cores()
-    if workers > 1 and not dry_run:
-        warm_up()
     try:
+        workers = workers or _cores()
+        if workers > 1 and not dry_run:
+            from dslab.clean.workers import warm_up
+
+            warm_up()
         with warnings.catch_warnings(record=True) as caught:
             from dslab.clean import run
+            from dslab.clean.job import Job
 
             _check_report(report)
             job = Job(
                 text_column=text_column, mask=mask, key_file=key_file, on_error=on_error, policy=policy, dedup=dedup,
                 types=tuple(types.replace(" ", "").split(",")) if types is not None else None, quality=quality,
-                decontaminate=tuple(decontaminate or ()),
+                decontaminate=tuple(decontaminate or ()), decontaminate_min_words=decontaminate_min_words,
             )  # fmt: skip
             plan = run.prepare(inputs, out, job, audit=audit, resume=resume)
         for warning in {str(one.message) for one in caught if "key" in str(one.message)}:
             _say(f"warning: {warning}")
-    except CleanError as error:
-        _end(f"refused: {error}", REFUSED)
+        if dry_run:
+            _describe(plan)
+        else:
+            raise typer.Exit(_run(plan, workers, report))
     except KeyboardInterrupt:
-        _end("interrupted; nothing was written", INTERRUPTED)
+        stays = "what is finished stays. The same command with --resume goes on" if plan else "nothing was written"
+        _end(f"interrupted; {stays}", INTERRUPTED)
     except ModuleNotFoundError as error:
         _end(f"refused: this needs the package {error.name}: pip install 'dslab-course[clean]'", REFUSED)
-    except Exception as error:
-        _end(f"failed: {failure(error).reason}", FAILED)
-    assert plan is not None
-    if dry_run:
-        _describe(plan)
-        return
-    try:
-        raise typer.Exit(_run(plan, workers, report))
-    except Busy as error:
-        _end(f"refused: {error}", REFUSED)
-    except CleanError as error:
-        _end(f"failed: {error}", FAILED)
-    except KeyboardInterrupt:
-        _end("interrupted; what is finished stays. The same command with --resume goes on", INTERRUPTED)
     except typer.Exit:
         raise
+    except CleanError as error:
+        if plan is None or isinstance(error, Busy):
+            _end(f"refused: {error}", REFUSED)
+        _end(f"failed: {error}", FAILED)
     except Exception as error:
         _end(f"failed: {failure(error).reason}", FAILED)
 
@@ -144,6 +139,8 @@ def _exit_code(result: Result) -> int:
 
 def _describe(plan: Plan) -> None:
     """What a dry run prints."""
+    from dslab.clean.summary import short_items
+
     layout, job = plan.layout, plan.job
     finished = sum(layout.record(shard).is_file() for shard in plan.shards) if plan.is_resumed else 0
     print(f"{_count(len(plan.shards), 'shard')}, {plan.corpus.bytes / 1e6:,.1f} MB")
@@ -167,6 +164,8 @@ def _describe(plan: Plan) -> None:
         print("rows that fail a quality rule dropped")
     for path in job.decontaminate:
         print(f"rows that share {job.ngram} words in a row with {path} dropped")
+    for line in short_items(plan):
+        print(line)
     print(f"side files in {layout.side}")
     print("dry run: nothing was written")
 

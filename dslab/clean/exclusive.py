@@ -7,12 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from dslab.clean.atomic import remove_file
-from dslab.clean.errors import CleanError, cannot
+from dslab.clean.errors import Busy, CleanError, cannot
 from dslab.clean.layout import Layout
-
-
-class Busy(CleanError):
-    """Another run is at work in the same place."""
 
 
 @contextmanager

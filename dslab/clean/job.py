@@ -35,6 +35,8 @@ class Job:
     dedup:         Jaccard threshold of the pass over all shards, or None.
     decontaminate: files of test items; a row that shares an n-gram with one is dropped.
     ngram:         n of that.
+    decontaminate_min_words: test items of fewer words are not looked for: "yes" stands in nearly every row. 8 is the
+                   least n of Brown et al. (2020, appendix C). An item of fewer than `ngram` words is looked for whole.
     max_row_bytes: a longer row of JSON lines is never held in memory; it is an error row, as is a Parquet row whose
                    text is longer.
     Raises         CleanError naming the option and what it may be.
@@ -54,6 +56,7 @@ class Job:
     dedup: float | None = None
     decontaminate: tuple[str, ...] = ()
     ngram: int = 13
+    decontaminate_min_words: int = 8
     max_row_bytes: int = 64 << 20
 
     def __post_init__(self) -> None:
@@ -64,8 +67,9 @@ class Job:
             raise CleanError("text_column must name a column, got an empty name")
         if self.dedup is not None and not 0 < self.dedup <= 1:
             raise CleanError(f"dedup is a Jaccard similarity, 0 < dedup <= 1; got {self.dedup}")
-        if self.ngram < 1 or self.max_row_bytes < 1:
-            raise CleanError(f"ngram and max_row_bytes must be >= 1; got {self.ngram} and {self.max_row_bytes}")
+        for name in ("ngram", "decontaminate_min_words", "max_row_bytes"):
+            if getattr(self, name) < 1:
+                raise CleanError(f"{name} must be >= 1; got {getattr(self, name)}")
         if self.types is not None:
             from dslab.privacy import TYPES
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dslab import __version__
 from dslab.clean.atomic import atomic_file
 from dslab.clean.manifest import option_words
-from dslab.clean.summary import books, by_count, row_lines, verdict
+from dslab.clean.summary import books, by_count, row_lines, short_items, verdict
 
 if TYPE_CHECKING:
     from dslab.clean.run import Result
@@ -43,6 +43,7 @@ def render(result: Result) -> str:
         good=result.is_complete,
         total=total,
         rows=row_lines(total),
+        notes=[*(f"{note}: {n:,}" for note, n in total.notes.items()), *short_items(result.plan)],
         spans=by_count(total.spans),
         share=lambda n: f"{n / whole:.2%}",
         width=lambda n: f"{100 * n / whole:.2f}",

@@ -39,12 +39,20 @@ class Cleaner:
 
     def __init__(self, job: Job) -> None:
         self._masker: Any = _masker(job.mask, job.types, job.policy, job.key()) if job.mask != "off" else None
-        self._index: Any = _index(_states(job.decontaminate), job.text_column, job.ngram) if job.decontaminate else None
+        self._index: Any = None
+        if job.decontaminate:
+            least = job.decontaminate_min_words
+            self._index = _index(_states(job.decontaminate), job.text_column, job.ngram, least)
         self._failed: Any = None
         if job.quality:
             from dslab.dedup.quality import failed
 
             self._failed = failed
+
+    @property
+    def short_items(self) -> int:
+        """How many test items have too few words to be looked for."""
+        return 0 if self._index is None else len(self._index.ignored)
 
     def judge(self, texts: list[str]) -> list[Verdict]:
         """A verdict for each text, in their order.
@@ -155,14 +163,20 @@ def _masker(mode: str, types: tuple[str, ...] | None, policy: str, key: bytes | 
 
 
 @lru_cache(maxsize=2)
-def _index(files: tuple[tuple[str, int, int], ...], column: str, n: int) -> Any:
-    """The n-grams of all test items; built once in a process, not once a shard."""
+def _index(files: tuple[tuple[str, int, int], ...], column: str, n: int, least: int) -> Any:
+    """The n-grams of all test items of `least` words or more; built once in a process, not once a shard."""
     from dslab.clean.shard import texts
     from dslab.dedup import NgramIndex
 
     job = Job(text_column=column, mask="off", on_error="fail")  # an item that is not read would be let through
     items = [text for path, _, _ in files for _, text in texts(path, job)]
-    return _or_stop("decontamination", lambda: NgramIndex(items, n=n))
+    index = _or_stop("decontamination", lambda: NgramIndex(items, n=n, shortest=least))
+    if items and len(index.ignored) == len(items):
+        raise CleanError(
+            f"every test item has fewer than {least} words, so none would be looked for; "
+            "join question and answer, or lower decontaminate_min_words"
+        )
+    return index
 
 
 def _states(paths: tuple[str, ...]) -> tuple[tuple[str, int, int], ...]:

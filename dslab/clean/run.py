@@ -45,12 +45,16 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will do; the same on every machine that works on it. description: what run.json holds."""
+    """What a run will do; the same on every machine that works on it.
+
+    description: what run.json holds. short_items: test items with too few words to be looked for.
+    """
 
     recipe: Recipe
     corpus: Corpus
     description: dict[str, Any]
     is_resumed: bool
+    short_items: int = 0
 
     @property
     def shards(self) -> tuple[Shard, ...]:
@@ -109,15 +113,17 @@ def prepare(inputs: Sequence[str], out: str, job: Job, *, audit: bool = False, r
     elif not layout.is_empty() and not (resume and layout.is_untouched()):
         hint = "it is no run of dslab clean" if resume else "--resume continues the run that is there"
         raise CleanError(f"{out} is not empty; {hint}. Name a new or empty place")
-    _try_out(job, corpus)
-    return Plan(Recipe(layout, job, audit, description["fingerprint"]), corpus, description, old is not None)
+    cleaner = _try_out(job, corpus)
+    recipe = Recipe(layout, job, audit, description["fingerprint"])
+    return Plan(recipe, corpus, description, old is not None, cleaner.short_items)
 
 
-def _try_out(job: Job, corpus: Corpus) -> None:
+def _try_out(job: Job, corpus: Corpus) -> Cleaner:
     """Build once what every worker will build, so that a missing package or a bad test file is found here."""
-    Cleaner(job)
+    cleaner = Cleaner(job)
     if any(shard.source.suffix.lower() in (".gz", ".zst", ".parquet") for shard in corpus.shards):
         import pyarrow  # noqa: F401
+    return cleaner
 
 
 def finished(recipe: Recipe, shard: Shard) -> ShardCounts | None:

@@ -11,7 +11,7 @@ from dslab.clean.counts import ShardCounts
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from dslab.clean.run import Result
+    from dslab.clean.run import Plan, Result
 
 FAILED_SHOWN = 20
 
@@ -28,6 +28,8 @@ def print_summary(result: Result) -> None:
             console.print(_table("masked", by_count(total.spans)))
         for note, times in total.notes.items():
             console.print(f"{note}: {times:,}", soft_wrap=True)
+    for line in short_items(result.plan):
+        console.print(line, soft_wrap=True)
     console.print(verdict(result), soft_wrap=True)
     console.print(books(result), soft_wrap=True)
     for line in failures(result):
@@ -43,6 +45,13 @@ def row_lines(total: ShardCounts) -> list[tuple[str, int]]:
     for fate, reasons in (("quarantined", total.quarantined), ("dropped", total.dropped)):
         lines += [(f"{fate}: {reason}", n) for reason, n in by_count(reasons)]
     return lines
+
+
+def short_items(plan: Plan) -> list[str]:
+    """How many test items were not looked for, if any; never which."""
+    if not plan.short_items:
+        return []
+    return [f"test items of fewer than {plan.job.decontaminate_min_words} words, not looked for: {plan.short_items:,}"]
 
 
 def by_count(tally: dict[str, int]) -> list[tuple[str, int]]:

@@ -15,21 +15,18 @@ import multiprocessing
 import os
 import signal
 import threading
-import traceback
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
 from multiprocessing import connection, sharedctypes
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dslab.clean.errors import CleanError, explain
+from dslab.clean.errors import Failure, failure
 
 POLL_SECONDS = 0.2
 DIED = "its worker process died (killed, or out of memory)"
@@ -39,14 +36,6 @@ PRELOAD = ["dslab.clean.run", "dslab.privacy.detector", "dslab.privacy.masking",
 
 Report = Callable[[int, int], None]
 Work = Callable[[Any, Report], Any]
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why there is no result, in words that hold no row's content. known: a CleanError, which says what is wrong."""
-
-    reason: str
-    known: bool = True
 
 
 class Meter:
@@ -134,12 +123,21 @@ def _round(
 
 
 def warm_up() -> None:
-    """Start the server now, so that it imports while the caller does something else."""
+    """Start the server now, so that it imports while the caller does something else.
+
+    A Ctrl-C waits until it has started: blocked, the signal stays so in the server and in every worker, also while
+    they import and would show a traceback; the caller gets it afterwards.
+    """
     if "forkserver" in multiprocessing.get_all_start_methods():
-        from multiprocessing import forkserver
+        from multiprocessing import forkserver, resource_tracker
 
         _context()
-        forkserver.ensure_running()
+        resource_tracker.ensure_running()  # the server would start it, and that unblocks the signal
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _context() -> Any:
@@ -153,6 +151,7 @@ def _context() -> Any:
 @contextmanager
 def _pool(workers: int, meter: Meter) -> Iterator[ProcessPoolExecutor]:
     """A pool whose processes are gone when the block is left in any way."""
+    warm_up()
     before = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(workers, _context(), initializer=_start_worker, initargs=(meter,))
     try:
@@ -194,15 +193,3 @@ def _guarded(work: Work, item: Any, report: Report) -> Any:
         return work(item, report)
     except Exception as error:
         return failure(error)
-
-
-def failure(error: Exception) -> Failure:
-    """What may be said of an error: a CleanError's own words; of any other its type and where it was raised."""
-    if isinstance(error, CleanError):
-        return Failure(str(error))
-    if isinstance(error, MemoryError):
-        return Failure("out of memory")
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "dslab" in Path(frame.filename).parts]
-    where = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
-    why = f" ({explain(error)})" if isinstance(error, OSError) else ""
-    return Failure(f"{type(error).__name__}{why}{where}", known=False)

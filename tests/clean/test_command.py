@@ -54,7 +54,7 @@ def test_help_answers_at_once():
     *said, heavy, seconds = done.splitlines()
     assert said[0].startswith("Usage: dslab clean [OPTIONS]")
     options = "text-column mask key-file types policy dedup decontaminate quality workers on-error audit resume dry-run"
-    for option in [*options.split(), "report"]:
+    for option in [*options.split(), "decontaminate-min-words", "report"]:
         assert f"\n  --{option} " in done, option
     assert "\n  -o, --out OUT" in done
     assert heavy == "[]"

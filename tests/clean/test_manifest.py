@@ -98,10 +98,10 @@ def test_a_test_file_with_other_content_is_noticed(tmp_path):
     corpora.corpus(tmp_path / "in", shards=1, n=5)
     items = tmp_path / "items.jsonl"
     items.write_text('{"text": "one two three"}\n')
-    job = Job(decontaminate=(str(items),))
+    job = Job(decontaminate=(str(items),), decontaminate_min_words=3)
     execute(prepare([str(tmp_path / "in")], str(tmp_path / "out"), job))
     renamed = items.rename(tmp_path / "renamed.jsonl")
-    assert execute(resumed(tmp_path, Job(decontaminate=(str(renamed),)))).reused == 1
+    assert execute(resumed(tmp_path, Job(decontaminate=(str(renamed),), decontaminate_min_words=3))).reused == 1
     items.write_text('{"text": "one two four"}\n')
     assert "--decontaminate was items.jsonl (" in refusal(tmp_path, job)
     assert "is none" in refusal(tmp_path, Job())

@@ -80,17 +80,27 @@ def test_killed_before_every_step_that_touches_the_disk(tmp_path, dedup, stride)
     assert step > (80 if dedup else 40)
 
 
+def left_alone(root: Path, arguments: list, kinds: tuple[str, ...] = (".jsonl",)) -> tuple[dict[str, bytes], float]:
+    """A corpus in `in`, what a run that nothing disturbs makes of it, and how many seconds that took."""
+    corpora.corpus(root / "in", shards=8, n=150, kinds=kinds)
+    started = time.monotonic()
+    assert corpora.dslab_clean(root / "in", "-o", root / "whole", *arguments)[0] == 0
+    return corpora.tree(root / "whole"), time.monotonic() - started
+
+
+def check_resumed(root: Path, out: Path, arguments: list, whole: dict[str, bytes]) -> None:
+    code, _, err = corpora.dslab_clean(root / "in", "-o", out, *arguments, "--resume")
+    assert code == 0, err
+    assert corpora.tree(out) == whole
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("options", [["--audit"], ["--dedup", "0.8"]], ids=["plain", "dedup"])
 def test_killed_at_random_times(tmp_path, workers, options):
-    corpora.corpus(tmp_path / "in", shards=8, n=150, kinds=(".jsonl", ".jsonl.gz", ".parquet"))
     arguments = ["--workers", workers, *options]
-    started = time.monotonic()
-    assert corpora.dslab_clean(tmp_path / "in", "-o", tmp_path / "whole", *arguments)[0] == 0
-    seconds = time.monotonic() - started
-    whole = corpora.tree(tmp_path / "whole")
+    whole, seconds = left_alone(tmp_path, arguments, (".jsonl", ".jsonl.gz", ".parquet"))
     rng = random.Random(workers)
     kills = 0
     for round_ in range(4):
@@ -103,9 +113,7 @@ def test_killed_at_random_times(tmp_path, workers, options):
             child.communicate()
             if out.exists():
                 check_what_stands(out, whole)
-        code, _, err = corpora.dslab_clean(tmp_path / "in", "-o", out, *arguments, "--resume")
-        assert code == 0, err
-        assert corpora.tree(out) == whole
+        check_resumed(tmp_path, out, arguments, whole)
     print(f"{kills} kills in runs of {seconds:.1f} s")
     assert kills >= 6
 
@@ -114,38 +122,35 @@ def test_killed_at_random_times(tmp_path, workers, options):
 @pytest.mark.timeout(300)
 def test_only_the_parent_killed(tmp_path):
     """Its workers end by themselves; a run started at once is not disturbed by what they still had in hand."""
-    corpora.corpus(tmp_path / "in", shards=8, n=150)
     arguments = ["--workers", 2, "--dedup", "0.8"]
-    assert corpora.dslab_clean(tmp_path / "in", "-o", tmp_path / "whole", *arguments)[0] == 0
-    whole = corpora.tree(tmp_path / "whole")
+    whole, seconds = left_alone(tmp_path, arguments)
     rng = random.Random(3)
     for round_ in range(6):
         out = tmp_path / f"out{round_}"
         child = corpora.start(tmp_path / "in", "-o", out, *arguments)
-        time.sleep(rng.uniform(1.5, 4))
+        time.sleep(rng.uniform(0.5, 1.1) * seconds)
         child.kill()
-        code, _, err = corpora.dslab_clean(tmp_path / "in", "-o", out, *arguments, "--resume")
+        check_resumed(tmp_path, out, arguments, whole)
         child.communicate()
-        assert code == 0, err
-        assert corpora.tree(out) == whole
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_interrupted_at_random_times(tmp_path):
-    corpora.corpus(tmp_path / "in", shards=8, n=150)
+    """130; 0 where the signal came after the last word; death by it only before the first, with nothing written."""
     arguments = ["--workers", 2, "--dedup", "0.8"]
-    assert corpora.dslab_clean(tmp_path / "in", "-o", tmp_path / "whole", *arguments)[0] == 0
-    whole = corpora.tree(tmp_path / "whole")
+    whole, seconds = left_alone(tmp_path, arguments)
     rng = random.Random(4)
     for round_ in range(6):
         out = tmp_path / f"out{round_}"
         child = corpora.start(tmp_path / "in", "-o", out, *arguments)
-        time.sleep(rng.uniform(1, 4))
-        os.killpg(child.pid, rng.choice([signal.SIGINT, signal.SIGTERM]))
+        time.sleep(rng.uniform(0.5, 1.1) * seconds)
+        number = rng.choice([signal.SIGINT, signal.SIGTERM])
+        os.killpg(child.pid, number)
         said = "".join(child.communicate(timeout=30))
-        assert child.returncode in (0, 130), said
+        assert child.returncode in (0, 130) or (child.returncode, said, out.exists()) == (-number, "", False), said
         assert "Traceback" not in said
         assert not list(out.rglob(".part-*"))
-        assert corpora.dslab_clean(tmp_path / "in", "-o", out, *arguments, "--resume")[0] == 0
-        assert corpora.tree(out) == whole
+        if child.returncode == 0:
+            assert corpora.tree(out) == whole
+        check_resumed(tmp_path, out, arguments, whole)

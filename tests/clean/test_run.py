@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from dslab.clean import run as run_module
-from dslab.clean.errors import CleanError
-from dslab.clean.exclusive import Busy, alone
+from dslab.clean.errors import Busy, CleanError
+from dslab.clean.exclusive import alone
 from dslab.clean.job import Job
 from dslab.clean.run import Result, clean_one, execute, finished, prepare
 from dslab.clean.shard import clean_shard

@@ -336,7 +336,7 @@ def test_everything_that_changes_the_output_changes_the_fingerprint(tmp_path):
         {}, {"text_column": "body"}, {"mask": "off"}, {"mask": "partial"}, {"types": ("CARD",)}, {"quality": True},
         {"policy": "precision"}, {"on_error": "skip"}, {"dedup": 0.8}, {"dedup": 0.9}, {"ngram": 5},
         {"max_row_bytes": 1000}, {"decontaminate": (str(tests),)}, {"decontaminate": (str(other),)},
-        {"decontaminate": (str(tests), str(other))},
+        {"decontaminate": (str(tests), str(other))}, {"decontaminate_min_words": 3},
     ]  # fmt: skip
     prints = [Job(**options).fingerprint() for options in jobs]
     assert len(set(prints)) == len(jobs)
@@ -351,7 +351,8 @@ def test_everything_that_changes_the_output_changes_the_fingerprint(tmp_path):
     ({"mask": "blur"}, "mask must be one of off, tag"), ({"on_error": "ignore"}, "on_error must be one of quarantine"),
     ({"policy": "f1"}, "policy must be one of recall"), ({"dedup": 0.0}, "0 < dedup <= 1"), ({"dedup": 80}, "dedup"),
     ({"types": ("CN_ID", "NAME")}, "types must be some of CN_ID, .* got NAME"), ({"types": ()}, "got none"),
-    ({"ngram": 0}, "ngram"), ({"max_row_bytes": 0}, "max_row_bytes"), ({"text_column": ""}, "text_column"),
+    ({"ngram": 0}, "ngram"), ({"decontaminate_min_words": 0}, "decontaminate_min_words must be >= 1"),
+    ({"max_row_bytes": 0}, "max_row_bytes"), ({"text_column": ""}, "text_column"),
 ])  # fmt: skip
 def test_a_job_says_what_it_may_be(options, says):
     with pytest.raises(CleanError, match=says):
@@ -390,7 +391,7 @@ def test_low_quality_and_contaminated_rows_are_dropped_with_their_reason(tmp_pat
     assert result.counts.spans == {"EMAIL": 1}
     result = clean(tmp_path, data, quality=True)
     assert "quality: gopher_word_count" in result.counts.dropped
-    tests.write_bytes(b'{"text": "nothing of this"}\n')
+    tests.write_bytes(b'{"text": "nothing of this stands in any of the rows above"}\n')
     assert clean(tmp_path, data, decontaminate=(str(tests),)).counts.dropped == {}, "the file is read again"
 
 

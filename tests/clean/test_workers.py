@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dslab.clean.errors import CleanError
-from dslab.clean.workers import DIED, Failure, Meter, each
+from dslab.clean.errors import CleanError, Failure
+from dslab.clean.workers import DIED, Meter, each
 
 MARKER = "13812345678"
 

@@ -1,0 +1,36 @@
+"""How a command meets a request to end (Ctrl-C, SIGTERM), from its first import to its last breath.
+
+    quiet   until it listens there is nothing to save: it dies of the signal, without a word or a traceback
+    listen  while it works: a KeyboardInterrupt, so that children end and what was done stays; exit code 130
+    deaf    once its last word is said nothing is left to interrupt: the exit code stays that of the work
+
+For the process of a command alone, never for whoever imports dslab. A signal that was ignored when the process began
+(`nohup`, a shell's background job) stays ignored. Standard library only, so that the set-up can use it too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from typing import Any
+
+ENDING = (signal.SIGINT, signal.SIGTERM)
+
+
+def quiet() -> None:
+    _answer(signal.SIG_DFL)
+
+
+def listen() -> None:
+    _answer(signal.default_int_handler)
+
+
+def deaf() -> None:
+    _answer(signal.SIG_IGN)
+
+
+def _answer(how: Any) -> None:
+    with contextlib.suppress(ValueError):  # not the main thread
+        for number in ENDING:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, how)
