@@ -36,6 +36,6 @@ class Task:
 
 
 TASKS: dict[str, Task] = {
-    "json": Task("json", calls.make, calls.parsed_equal, longest=48),
-    "dates": Task("dates", dates.make, dates.equal, longest=16),
+    "json": Task("json", calls.make, calls.parsed_equal, longest=40),
+    "dates": Task("dates", dates.make, dates.equal, longest=12),
 }
