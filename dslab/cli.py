@@ -194,13 +194,14 @@ def clean(context: typer.Context) -> None:
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def bench(
     context: typer.Context,
-    topic: Annotated[str, typer.Argument(help="What to measure: attention, dedup, mutants, privacy.")],
+    topic: Annotated[str, typer.Argument(help="What to measure: attention, dedup, lora, lora-study, mutants, privacy.")],
 ) -> None:
     """Measure a topic's fast paths, as ratios. --save keeps the table."""
-    if not topic.isidentifier():
+    name = topic.replace("-", "_")
+    if not name.isidentifier():
         _say(f"refused: no bench called {topic!r}")
         raise typer.Exit(REFUSED)
-    room = _room(f"dslab.bench.{topic}")
+    room = _room(f"dslab.bench.{name}")
     if not hasattr(room, "main"):  # a part of the bench itself, such as `report`
         _say(f"refused: {topic} is no topic of `dslab bench`")
         raise typer.Exit(REFUSED)
