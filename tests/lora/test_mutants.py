@@ -1,0 +1,154 @@
+"""Faults planted into dslab.lora, one at a time: the test named beside each must go red, and green without it."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import dslab
+from dslab.paths import PACKAGE
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A change of one place in a file of dslab/lora, and the test that notices: file and expression for -k."""
+
+    name: str
+    file: str
+    original: str
+    replacement: str
+    test: str
+    only: str = ""
+
+
+LOGITS = ("test_parity", "logits and llama-lora")
+FAULTS = [
+    Fault("alpha over r is missing", "linear", "return self.alpha / (math.sqrt(self.r) if self.rslora else self.r)",
+          "return 1.0", *LOGITS),
+    Fault("rsLoRA's root is forgotten", "linear", "math.sqrt(self.r) if self.rslora else self.r", "self.r",
+          "test_parity", "logits and llama-rslora"),
+    Fault("dropout acts in evaluation", "linear", "adapter.dropout(x.to(adapter.A.dtype))",
+          "F.dropout(x.to(adapter.A.dtype), adapter.dropout.p)", "test_parity", "dropout and lora and not rslora"),
+    Fault("dropout never acts", "linear", "adapter.dropout(x.to(adapter.A.dtype))", "x.to(adapter.A.dtype)",
+          "test_parity", "dropout and lora and not rslora"),
+    Fault("merging twice adds twice", "linear", "if self.merged or self.active is None:", "if self.active is None:",
+          "test_parity", "merged and llama-lora"),
+    Fault("a merged adapter acts again", "linear", "if adapter is None or self.merged:", "if adapter is None:",
+          "test_parity", "merged and llama-lora"),
+    Fault("unmerging subtracts", "linear", "getattr(self.home, self.slot).data = self._unmerged",
+          "getattr(self.home, self.slot).data -= self.adapted_weight() - self._unmerged", "test_parity",
+          "merged and llama-lora"),
+    Fault("A and B start at zero", "linear", "nn.init.kaiming_uniform_(self.A, a=math.sqrt(5))",
+          "nn.init.zeros_(self.A)", "test_parity", "fresh and llama-lora"),
+    Fault("B starts random", "linear", "nn.init.kaiming_uniform_(self.A, a=math.sqrt(5))",
+          "nn.init.normal_(self.A), nn.init.normal_(self.B)", "test_parity", "fresh and llama-lora"),
+    Fault("DoRA's norm has a gradient", "linear", "self.update(adapter).detach()).norm(dim=1)",
+          "self.update(adapter)).norm(dim=1)", "test_parity", "gradients and llama-dora"),
+    Fault("DoRA's norm is the base's", "linear", "(weight + self.update(adapter).detach()).norm(dim=1)",
+          "weight.norm(dim=1)", "test_parity", "logits and llama-dora"),
+    Fault("DoRA scales the bias too", "linear", "y if self.bias is None else y - self.bias", "y",
+          "test_parity", "logits and llama-dora"),
+    Fault("DoRA is not in the merged weight", "linear", "if adapter.magnitude is None:\n            return weight",
+          "if True:\n            return weight", "test_parity", "merged and llama-dora"),
+    Fault("adapters take the base's bf16", "linear", "device=device, dtype=torch.float32))\n        self.B",
+          "device=device, dtype=torch.bfloat16))\n        self.B", "test_parity", "bf16 or logits"),
+    Fault("the base is not frozen", "injection", "    model.requires_grad_(False)\n", "", "test_injection",
+          "only_adapters_train"),
+    Fault("the head gets an adapter", "targets", "return not weight.special\n    if entry == ATTENTION",
+          "return True\n    if entry == ATTENTION", "test_injection", "all_linear"),
+    Fault("names match anywhere", "targets", 'weight.name.endswith(f".{entry}")\n\n\ndef is_pattern',
+          'weight.name.endswith(entry)\n\n\ndef is_pattern', "test_injection", "matches_nothing"),
+    Fault("what matches nothing is passed over", "targets", "if not names:\n", "if False:\n", "test_injection",
+          "matches_nothing"),
+    Fault("experts share the first one's B", "experts", "a, b = adapter.stacked()",
+          "a, b = adapter.stacked()\n        b = b[..., :1].expand_as(b)", "test_experts", "eager"),
+    Fault("experts' B read in A's order", "linear", "self.B.view(-1, self.r, self.experts)",
+          "self.B.view(-1, self.experts, self.r).transpose(1, 2)", "test_experts", "eager"),
+    Fault("nested the other way round", "peft_format", "len(same) - 1 - same.index(full)", "same.index(full)",
+          "test_peft_format", "nest"),
+    Fault("missing keys pass", "peft_format", "if missing := sorted(set(wanted) - set(tensors)):", "if missing := []:",
+          "test_peft_format", "alone and missing"),
+    Fault("unused keys pass", "peft_format", "if unused := sorted(set(tensors) - set(wanted)):", "if unused := []:",
+          "test_peft_format", "many"),
+    Fault("a failed load leaves the model frozen", "injection", "            parameter.requires_grad_(True)\n",
+          "            pass\n", "test_peft_format", "leaves_the_model_alone"),
+    Fault("alpha is saved as r", "peft_config", '"lora_alpha": first.alpha', '"lora_alpha": first.r',
+          "test_peft_format", "both_ways and llama-lora"),
+    Fault("every adapter trains", "linear", "adapter.requires_grad_(other == name)", "adapter.requires_grad_(True)",
+          "test_adapters", "only_it_trains"),
+    Fault("disabled does not put back", "adapters", "            layer.active = active\n", "", "test_adapters",
+          "disabled"),
+    Fault("combined without the scales", "adapters", "share * adapter.scale", "share", "test_adapters", "weighted_sum"),
+    Fault("one optimizer state", "accounting", "everything, gradients, 2 * gradients)",
+          "everything, gradients, gradients)", "test_accounting", "foretells"),
+]  # fmt: skip
+
+
+def plant(fault: Fault, folder: Path) -> None:
+    path = folder / f"{fault.file}.py"
+    source = path.read_text(encoding="utf-8")
+    assert source.count(fault.original) == 1, f"{fault.name}: its text occurs {source.count(fault.original)} times"
+    path.write_text(source.replace(fault.original, fault.replacement), encoding="utf-8")
+
+
+@contextlib.contextmanager
+def package_copy(folder: Path):
+    """While the block lasts, `dslab.lora` and the tests beside this one are imported anew, the package from a copy."""
+    shutil.copytree(PACKAGE / "lora", folder / "lora", ignore=shutil.ignore_patterns("__pycache__"))
+    ours = {path.stem for path in HERE.glob("*.py")}
+    parts = {name for name in sys.modules if name in ours or f"{name}.".startswith("dslab.lora.")}
+    kept = {name: sys.modules.pop(name) for name in parts}
+    path, attribute = list(dslab.__path__), getattr(dslab, "lora", None)
+    dslab.__path__[:] = [str(folder), *path]
+    importlib.invalidate_caches()
+    try:
+        yield folder / "lora"
+    finally:
+        for name in [name for name in sys.modules if name in ours or f"{name}.".startswith("dslab.lora.")]:
+            del sys.modules[name]
+        dslab.__path__[:] = path
+        sys.modules.update(kept)
+        if attribute is not None:
+            dslab.lora = attribute
+
+
+def outcome(selections: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
+    """pytest's exit code for these tests, and what it said. In this process: importing peft anew would cost more."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    said = io.StringIO()
+    options = ["-x", "-q", "--tb=line", "-p", "no:cacheprovider", "-W", "ignore", "--capture=no"]
+    code = 0
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        for test, only in selections:
+            code = code or int(pytest.main([*options, str(HERE / f"{test}.py"), *(["-k", only] if only else [])]))
+    return code, said.getvalue()
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_a_planted_fault_is_noticed(fault, tmp_path, monkeypatch):
+    with package_copy(tmp_path) as folder:
+        plant(fault, folder)
+        code, said = outcome([(fault.test, fault.only)], monkeypatch)
+    assert code == 1, f"{fault.name}: pytest ended with {code}\n{said[-1500:]}"
+
+
+def test_without_a_fault_they_pass(tmp_path, monkeypatch):
+    with package_copy(tmp_path):
+        import dslab.lora.linear as planted
+
+        assert Path(planted.__file__).is_relative_to(tmp_path), "it is the copy that is tested"
+        chosen = {test: [fault.only for fault in FAULTS if fault.test == test] for test in {f.test for f in FAULTS}}
+        code, said = outcome([(test, f"({') or ('.join(only)})") for test, only in chosen.items()], monkeypatch)
+    assert code == 0, said[-1500:]
+    assert "dslab.lora.linear" not in sys.modules or sys.modules["dslab.lora.linear"] is not planted
+    assert os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
