@@ -70,6 +70,8 @@ def test_years_of_held_out_dates_are_never_trained_on() -> None:
 
 
 def test_values_of_held_out_calls_are_never_trained_on() -> None:
+    for slot, trained in calls.VALUES["train"].items():
+        assert not set(trained) & set(calls.VALUES["test"][slot])
     seen = {split: values(calls.make(2000, split)) for split in ("train", "test")}  # type: ignore[arg-type]
     assert seen["train"].keys() == seen["test"].keys()
     shared = {slot for slot in seen["train"] if seen["train"][slot] & seen["test"][slot]}

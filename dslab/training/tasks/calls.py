@@ -22,49 +22,48 @@ UNITS = (("miles", "km"), ("pounds", "kg"), ("inches", "cm"), ("gallons", "liter
 SENTENCES: dict[Split, dict[str, tuple[str, ...]]] = {
     "train": {
         "alarm": (
-            "Ring me at {time} on {day}",
-            "{day} I have to be up by {time}",
-            "Alarm for {day}, {time}",
-            "Make sure I am awake at {time} this {day}",
-            "Please set my alarm to {time} {day}",
+            "Ring me at {time} on {day}", "{day} I have to be up by {time}", "Alarm for {day}, {time}",
+            "Make sure I am awake at {time} this {day}", "Please set my alarm to {time} {day}",
+            "I must not sleep past {time} on {day}", "New alarm: {time}, {day}", "Can you ring at {time} {day}?",
         ),
         "message": (
-            "Tell {to} that {text}",
-            "Message to {to}: {text}",
-            "Send {to} a note that {text}",
-            "Please inform {to} that {text}",
-            "{to} should hear that {text}",
+            "Tell {to} that {text}", "Message to {to}: {text}", "Send {to} a note that {text}",
+            "Please inform {to} that {text}", "{to} should hear that {text}", "Text {to}: {text}",
+            "Drop {to} a line that {text}", "Pass on to {to} that {text}",
         ),
         "weather": (
-            "How is the weather in {city} on {day}?",
-            "{city} forecast for {day}",
-            "Will {day} be sunny in {city}?",
-            "Is rain expected on {day} in {city}?",
-            "What will it be like in {city} {day}?",
+            "How is the weather in {city} on {day}?", "{city} forecast for {day}", "Will {day} be sunny in {city}?",
+            "Is rain expected on {day} in {city}?", "What will it be like in {city} {day}?",
+            "Is there snow in {city} on {day}?", "Weather report: {city}, {day}",
+            "Should I expect wind in {city} {day}?",
         ),
         "shop": (
-            "Put {count} {item} on the list",
-            "I want to buy {count} {item}",
-            "Shopping: {item}, {count} of them",
-            "Get {count} {item} for the kitchen",
-            "We need {item}, {count} should do",
+            "Put {count} {item} on the list", "I want to buy {count} {item}", "Shopping: {item}, {count} of them",
+            "Get {count} {item} for the kitchen", "We need {item}, {count} should do",
+            "Pick up {count} {item} at the market", "Note for the store: {count} {item}",
+            "{item} are missing, order {count}",
         ),
         "convert": (
-            "How many {to} are {value} {unit}?",
-            "{value} {unit} in {to}",
-            "Convert {value} {unit} to {to}",
-            "Give me {value} {unit} as {to}",
-            "I have {value} {unit}, how many {to}?",
+            "How many {to} are {value} {unit}?", "{value} {unit} in {to}", "Convert {value} {unit} to {to}",
+            "Give me {value} {unit} as {to}", "I have {value} {unit}, how many {to}?",
+            "Tell me what {value} {unit} make in {to}", "{to} for {value} {unit}, please",
+            "Turn {value} {unit} to {to}",
         ),
     },
     "test": {
         "alarm": (
-            "Wake me {day} at {time}", "I need to get up at {time}, {day}", "Set one for {time} on {day} morning",
+            "Wake me {day} at {time}", "I need to get up at {time}, {day}",
+            "Could you set an alarm for {time} on {day}?",
         ),
-        "message": ("Let {to} know that {text}", "Write {to}: {text}", "Could you say to {to} that {text}?"),
-        "weather": ("Do I need a coat in {city} on {day}?", "{day} weather, {city}", "How warm is {city} this {day}?"),
+        "message": (
+            "Let {to} know that {text}", "Write {to}: {text}", "Could you say to {to} that {text}?",
+        ),
+        "weather": (
+            "Do I need a coat in {city} on {day}?", "{day} weather, {city}", "How warm is {city} this {day}?",
+        ),
         "shop": (
-            "Add {count} {item} to my shopping", "We ran out of {item}, buy {count}", "Remind me to buy {count} {item}",
+            "Add {count} {item} to my shopping", "We ran out of {item}, buy {count}",
+            "Remind me to buy {count} {item}",
         ),
         "convert": (
             "Change {value} {unit} into {to}", "Express {value} {unit} in {to}", "What are {value} {unit} in {to}?",
@@ -72,37 +71,48 @@ SENTENCES: dict[Split, dict[str, tuple[str, ...]]] = {
     },
 }  # fmt: skip
 
+#: A message is a subject and some news.
 VALUES: dict[Split, dict[str, tuple[str, ...]]] = {
     "train": {
         "to": (
             "Anna", "Ben", "Clara", "Daniel", "Eva", "Frank", "Gina", "Henry", "Ida", "James", "Kira", "Louis",
-            "Maria", "Nick", "Paula", "Ralph",
+            "Maria", "Nick", "Paula", "Ralph", "Sarah", "Victor", "Ada", "Bruno", "Carmen", "Dora", "Emil", "Felix",
+            "Greta", "Hanna", "Igor", "Jonas", "Karl", "Lena",
         ),
         "city": (
             "Paris", "Madrid", "Athens", "Boston", "Tokyo", "Cairo", "Oslo", "Denver", "Prague", "Milan", "Delhi",
-            "Sydney",
+            "Sydney", "Rome", "Seoul", "Houston", "Geneva", "Naples", "Austin", "Dallas", "Munich", "Zurich", "Lima",
+            "Porto", "Seattle",
         ),
         "item": (
             "apples", "eggs", "lemons", "candles", "onions", "towels", "pens", "bananas", "rolls", "carrots",
-            "batteries", "bottles",
+            "batteries", "bottles", "peaches", "forks", "grapes", "stamps", "nuts", "cherries", "envelopes",
+            "buttons", "pears", "blankets", "pencils", "melons",
         ),
-        "text": (
-            "the bus is late", "dinner is at eight", "I found the book", "the door is open", "we are on our way",
-            "the game was moved", "my phone is broken", "the room is free now", "lunch is ready", "I will call later",
+        "subject": (
+            "the bus", "dinner", "the door", "my phone", "the room", "lunch", "the lift", "the parcel", "our table",
+            "the report", "the printer", "the pool", "his bike", "the garden",
+        ),
+        "news": (
+            "is late", "is ready", "is free now", "needs repair", "was moved", "is open again", "has arrived",
+            "is too small", "costs more this year", "was sold", "is in the hall", "will take an hour",
         ),
     },
     "test": {
         "to": (
-            "Oscar", "Sofia", "Tom", "Vera", "Walter", "Lily", "Martin", "Julia",
+            "Oscar", "Sofia", "Tom", "Vera", "Walter", "Lily", "Martin", "Julia", "Peter", "Rosa",
         ),
         "city": (
-            "Berlin", "London", "Lisbon", "Chicago", "Dublin", "Vienna",
+            "Berlin", "London", "Lisbon", "Chicago", "Dublin", "Vienna", "Toronto", "Miami",
         ),
         "item": (
-            "oranges", "plates", "tomatoes", "cups", "potatoes", "cookies",
+            "oranges", "plates", "tomatoes", "cups", "potatoes", "cookies", "spoons", "mushrooms",
         ),
-        "text": (
-            "the train has left", "the shop is closed", "I lost my keys", "the cake is done", "she passed the test",
+        "subject": (
+            "the train", "the cake", "her car", "the office", "the kitchen", "the game",
+        ),
+        "news": (
+            "has left", "is closed today", "looks great", "is almost done", "was cancelled",
         ),
     },
 }  # fmt: skip
@@ -144,7 +154,7 @@ def _arguments(name: str, numbers: random.Random, split: Split) -> dict[str, Any
     if name == "alarm":
         return {"day": numbers.choice(DAYS), "time": _time(numbers, split)}
     if name == "message":
-        return {"to": pick("to"), "text": pick("text")}
+        return {"to": pick("to"), "text": f"{pick('subject')} {pick('news')}"}
     if name == "weather":
         return {"city": pick("city"), "day": numbers.choice(DAYS)}
     if name == "shop":
