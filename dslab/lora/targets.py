@@ -139,7 +139,7 @@ def resolve(model: nn.Module, targets: Targets) -> list[str]:
     by_entry = match(found, targets)
     for entry, names in by_entry.items():
         if not names:
-            raise ValueError(_nothing(entry, found))
+            raise ValueError(_nothing(entry, found) + _conv1d(model))
     wanted = {name for names in by_entry.values() for name in names}
     return [weight.name for weight in found if weight.name in wanted]
 
@@ -185,3 +185,10 @@ def _nothing(entry: str, found: list[Weight]) -> str:
     if not ends and not fused:
         return f"target {entry!r} matches nothing: the model has no linear layers (torch.nn.Linear)"
     return f"target {entry!r} matches nothing in this model; its linear layers end in {', '.join(ends)}{also}"
+
+
+def _conv1d(model: nn.Module) -> str:
+    """A hint for GPT-2 and its like, whose layers look linear and are another class."""
+    if any(type(module).__name__ == "Conv1D" for module in model.modules()):
+        return ". Its Conv1D layers (GPT-2's kind) take no adapter here; choose a model with torch.nn.Linear"
+    return ""

@@ -6,6 +6,7 @@ import pytest
 import torch
 from lora_models import deepseek, llama, logits, tokens
 from torch import nn
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from dslab.lora import LoRALinear, inject, layers, merge, resolve, unmerge
 
@@ -77,6 +78,12 @@ def test_a_target_that_matches_nothing_raises_with_the_names_there_are(make, tar
     assert ("experts.gate_up_proj" in str(raised.value)) == (make is deepseek)
     assert [name for name, _ in model.named_modules()] == before
     assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_gpt2_is_told_why():
+    config = GPT2Config(vocab_size=16, n_embd=8, n_layer=1, n_head=2, n_positions=8)
+    with pytest.raises(ValueError, match=r"'all-linear' matches nothing .*Conv1D layers \(GPT-2's kind\)"):
+        inject(GPT2LMHeadModel(config))
 
 
 @pytest.mark.parametrize(
