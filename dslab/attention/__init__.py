@@ -8,44 +8,13 @@ Names are imported on first use, so that what needs transformers or matplotlib c
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-_HOME = {
-    "Mask": "masks",
-    "EMPTY": "masks",
-    "PARTIAL": "masks",
-    "FULL": "masks",
-    "causal": "patterns",
-    "local_window": "patterns",
-    "strided": "patterns",
-    "global_tokens": "patterns",
-    "sinks": "patterns",
-    "document": "tables",
-    "blocks": "tables",
-    "random_blocks": "tables",
-    "bigbird": "tables",
-    "Plan": "plan",
-    "make_plan": "plan",
-    "sparse_attention": "sparse",
-    "choose_backend": "sparse",
-    "Choice": "sparse",
-    "block_sparse_attention": "block_sparse",
-    "reference_attention": "reference",
-    "block_mask": "flex",
-    "LightningIndexer": "indexer",
-    "indexer_scores": "indexer",
-    "indexer_topk": "indexer",
-    "select_topk": "indexer",
-    "indexer_kl_loss": "indexer_loss",
-    "topk_attention": "topk",
-    "scatter_attention": "topk",
-    "register": "transformers",
-}
-__all__ = sorted(_HOME)
+from dslab.lazy import lazy
 
 if TYPE_CHECKING:
     from dslab.attention.block_sparse import block_sparse_attention as block_sparse_attention
+    from dslab.attention.flex import block_mask as block_mask
     from dslab.attention.indexer import LightningIndexer as LightningIndexer
     from dslab.attention.indexer import indexer_scores as indexer_scores
     from dslab.attention.indexer import indexer_topk as indexer_topk
@@ -74,14 +43,4 @@ if TYPE_CHECKING:
     from dslab.attention.topk import topk_attention as topk_attention
     from dslab.attention.transformers import register as register
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy(__name__, __file__)

@@ -10,24 +10,9 @@ Names are imported on first use, so that what needs pyarrow costs nothing until 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-_HOME = {
-    "CleanError": "errors",
-    "Job": "job",
-    "ShardCounts": "counts",
-    "atomic_file": "atomic",
-    "clean_one": "run",
-    "clean_shard": "shard",
-    "execute": "run",
-    "finished": "run",
-    "prepare": "run",
-    "quarantine_suffix": "shard",
-    "suffix_of": "streams",
-    "texts": "shard",
-}
-__all__ = sorted(_HOME)
+from dslab.lazy import lazy
 
 if TYPE_CHECKING:
     from dslab.clean.atomic import atomic_file as atomic_file
@@ -43,14 +28,4 @@ if TYPE_CHECKING:
     from dslab.clean.shard import texts as texts
     from dslab.clean.streams import suffix_of as suffix_of
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy(__name__, __file__)

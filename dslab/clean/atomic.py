@@ -115,6 +115,19 @@ def remove_file(path: Path | str) -> None:
     _try(Path(path), Path(path).unlink, missing_ok=True, verb="remove")
 
 
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's content.
+
+    Raises CleanError if it cannot be read.
+    """
+    return _try(path, _digest, path, verb="read")
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in `folder` durable, not only the files' content."""
     if os.name == "nt":  # no folder handles to sync there

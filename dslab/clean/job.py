@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from dslab.clean.atomic import sha256_of
 from dslab.clean.errors import CleanError, cannot
 
 MASKS = ("off", "tag", "partial", "surrogate", "hmac")
@@ -106,7 +107,7 @@ class Job:
         options = asdict(self)
         del options["key_file"]
         options["types"] = None if self.types is None else list(self.types)
-        options["decontaminate"] = [{"file": Path(p).name, "sha256": _digest(Path(p))} for p in self.decontaminate]
+        options["decontaminate"] = [{"file": Path(p).name, "sha256": sha256_of(Path(p))} for p in self.decontaminate]
         key = self.key()
         options["key"] = hmac.new(key, b"dslab clean: fingerprint of a job", "sha256").hexdigest() if key else None
         return options
@@ -129,13 +130,3 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "none"
-
-
-def _digest(path: Path) -> str:
-    failed = None
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        failed = error
-    raise cannot("read", path, failed)

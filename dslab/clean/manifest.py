@@ -11,13 +11,12 @@ taken as unchanged, as `make` and `rsync` do; with another time (a copy, a `touc
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from dslab.clean.atomic import atomic_file
+from dslab.clean.atomic import atomic_file, sha256_of
 from dslab.clean.counts import ShardCounts
 from dslab.clean.errors import CleanError, cannot
 from dslab.clean.job import Job
@@ -127,7 +126,7 @@ def stands(layout: Layout, shard: Shard, counts: ShardCounts, audit: bool) -> bo
         return False
     if audit and not layout.audit(shard).is_file():
         return False
-    return sha256(target) == counts.sha256_out
+    return sha256_of(target) == counts.sha256_out
 
 
 def write_manifest(layout: Layout, run: dict[str, Any], done: Iterable[tuple[Shard, ShardCounts]]) -> ShardCounts:
@@ -140,16 +139,6 @@ def write_manifest(layout: Layout, run: dict[str, Any], done: Iterable[tuple[Sha
         layout.manifest, {**{k: run[k] for k in ("format", "fingerprint", "options")}, "sums": sums, "shards": shards}
     )
     return total
-
-
-def sha256(path: Path) -> str:
-    failed = None
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        failed = error
-    raise cannot("read", path, failed)
 
 
 def _changed_inputs(before: list[list[Any]], corpus: Corpus, layout: Layout) -> list[str]:
@@ -172,7 +161,7 @@ def _differs(size: int, mtime: int, shard: Shard, layout: Layout) -> bool:
     if shard.mtime_ns == mtime:
         return False
     try:
-        return _read(layout.record(shard))["counts"]["sha256_in"] != sha256(shard.source)
+        return _read(layout.record(shard))["counts"]["sha256_in"] != sha256_of(shard.source)
     except (CleanError, KeyError, TypeError):
         return True  # nothing was recorded of it: there is no telling
 

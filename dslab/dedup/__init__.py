@@ -9,28 +9,9 @@ numpy only. Names are imported on first use.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-_HOME = {
-    "shingle_hashes": "shingles",
-    "Shingles": "shingles",
-    "signatures": "minhash",
-    "estimate": "minhash",
-    "candidate_pairs": "minhash",
-    "s_curve": "bands",
-    "choose_bands": "bands",
-    "verify": "clusters",
-    "union_find": "clusters",
-    "Duplicates": "near",
-    "minhash_duplicates": "near",
-    "exact_duplicates": "exact",
-    "Units": "exact",
-    "contaminated": "contamination",
-    "Contamination": "contamination",
-    "NgramIndex": "contamination",
-}
-__all__ = sorted([*_HOME, "quality"])
+from dslab.lazy import lazy
 
 if TYPE_CHECKING:
     from dslab.dedup import quality as quality
@@ -51,16 +32,4 @@ if TYPE_CHECKING:
     from dslab.dedup.shingles import Shingles as Shingles
     from dslab.dedup.shingles import shingle_hashes as shingle_hashes
 
-
-def __getattr__(name: str) -> Any:
-    if name == "quality":
-        return import_module(f"{__name__}.quality")
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy(__name__, __file__)

@@ -9,33 +9,9 @@ Names are imported on first use, so that one of them costs only its own file.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-_HOME = {
-    "Adapter": "linear",
-    "LoRALinear": "linear",
-    "LoRAExperts": "experts",
-    "LoRAParameter": "experts",
-    "inject": "injection",
-    "layers": "injection",
-    "merge": "injection",
-    "unmerge": "injection",
-    "Report": "accounting",
-    "estimate": "accounting",
-    "report": "accounting",
-    "Explanation": "explanation",
-    "explain": "explanation",
-    "resolve": "targets",
-    "add": "adapters",
-    "combine": "adapters",
-    "disabled": "adapters",
-    "use": "adapters",
-    "load_peft": "peft_format",
-    "save_peft": "peft_format",
-}
-
-__all__ = sorted(_HOME)
+from dslab.lazy import lazy
 
 if TYPE_CHECKING:
     from dslab.lora.accounting import Report as Report
@@ -59,14 +35,4 @@ if TYPE_CHECKING:
     from dslab.lora.peft_format import save_peft as save_peft
     from dslab.lora.targets import resolve as resolve
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy(__name__, __file__)

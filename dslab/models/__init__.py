@@ -7,21 +7,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from dslab.models.loading import auto_dtype, load
-    from dslab.models.resolver import Weights, resolve, weights
+from dslab.lazy import lazy
 
-__all__ = ["Weights", "auto_dtype", "load", "resolve", "weights"]
+if TYPE_CHECKING:  # `loading` imports torch and transformers (seconds), and `dslab doctor` needs only the resolver
+    from dslab.models.loading import auto_dtype as auto_dtype
+    from dslab.models.loading import load as load
+    from dslab.models.resolver import Weights as Weights
+    from dslab.models.resolver import resolve as resolve
+    from dslab.models.resolver import weights as weights
 
-_LOADING = {"load", "auto_dtype"}
-
-
-def __getattr__(name: str) -> Any:
-    # Lazy, because `loading` imports torch and transformers (seconds) and `dslab doctor` needs only the resolver.
-    if name in __all__:
-        from importlib import import_module
-
-        return getattr(import_module(f"dslab.models.{'loading' if name in _LOADING else 'resolver'}"), name)
-    raise AttributeError(f"module 'dslab.models' has no attribute {name!r}; it has {', '.join(__all__)}")
+__getattr__, __dir__, __all__ = lazy(__name__, __file__)

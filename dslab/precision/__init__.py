@@ -8,32 +8,9 @@ Names are imported on first use, so that one of them costs only its own file.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-_HOME = {
-    "GradScaler": "scaler",
-    "Plan": "step",
-    "StepReport": "step",
-    "plan": "step",
-    "train_step": "step",
-    "FORMATS": "rounding",
-    "Format": "rounding",
-    "format_of": "rounding",
-    "round_to": "rounding",
-    "emulate": "emulation",
-    "Binades": "underflow",
-    "underflow_report": "underflow",
-    "watch_gradients": "watch",
-    "Quantized": "fp8",
-    "calc_diff": "fp8",
-    "quantize": "fp8",
-    "fp8_matmul": "fp8_product",
-    "Fp8Linear": "fp8_linear",
-}
-_MODULES = {"differential", "fp8"}
-
-__all__ = sorted([*_HOME, *_MODULES])
+from dslab.lazy import lazy
 
 if TYPE_CHECKING:
     from dslab.precision import differential as differential
@@ -57,16 +34,4 @@ if TYPE_CHECKING:
     from dslab.precision.underflow import underflow_report as underflow_report
     from dslab.precision.watch import watch_gradients as watch_gradients
 
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return import_module(f"{__name__}.{name}")
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy(__name__, __file__)

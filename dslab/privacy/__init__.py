@@ -9,21 +9,12 @@ Names are imported on first use, so that one of them costs only its own file.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-_HOME = {
-    "Detector": "detector",
-    "Masker": "masking",
-    "Recognizer": "recognizers.base",
-    "Span": "spans",
-    "TYPES": "spans",
-    "evaluate": "evaluation",
-}
-_MODULES = {"synthetic"}
-__all__ = sorted([*_HOME, *_MODULES])
+from dslab.lazy import lazy
 
 if TYPE_CHECKING:
+    from dslab.privacy import synthetic as synthetic
     from dslab.privacy.detector import Detector as Detector
     from dslab.privacy.evaluation import evaluate as evaluate
     from dslab.privacy.masking import Masker as Masker
@@ -31,16 +22,4 @@ if TYPE_CHECKING:
     from dslab.privacy.spans import TYPES as TYPES
     from dslab.privacy.spans import Span as Span
 
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return import_module(f"{__name__}.{name}")
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy(__name__, __file__)

@@ -14,29 +14,9 @@ Names are imported on first use, so that one of them costs only its own file.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-# No module has the name of a function here: an imported module would take the function's place.
-_HOME = {
-    "Encoded": "chat",
-    "encode": "chat",
-    "encode_rows": "chat",
-    "prompt_ids": "chat",
-    "turn_end": "chat",
-    "Collator": "collate",
-    "batches": "collate",
-    "answer_loss": "loss",
-    "mean_loss": "loss",
-    "History": "fitting",
-    "fit": "fitting",
-    "Evaluation": "evaluation",
-    "evaluate": "evaluation",
-    "exact_match": "evaluation",
-    "wilson": "evaluation",
-}
-
-__all__ = sorted(_HOME)
+from dslab.lazy import lazy
 
 if TYPE_CHECKING:
     from dslab.training.chat import Encoded as Encoded
@@ -55,14 +35,4 @@ if TYPE_CHECKING:
     from dslab.training.loss import answer_loss as answer_loss
     from dslab.training.loss import mean_loss as mean_loss
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy(__name__, __file__)

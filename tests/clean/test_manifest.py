@@ -12,6 +12,7 @@ import corpora
 import pytest
 
 from dslab.clean import manifest
+from dslab.clean.atomic import sha256_of
 from dslab.clean.errors import CleanError
 from dslab.clean.job import Job
 from dslab.clean.run import Plan, execute, prepare
@@ -201,5 +202,5 @@ def test_the_manifest_has_every_digest_and_the_sums(root):
     assert content["sums"]["rows_in"] == 10 + 20 + 30 + 3
     assert content["sums"]["quarantined"] == {"malformed JSON": 3}
     for name, counts in content["shards"].items():
-        assert counts["sha256_in"] == manifest.sha256(root / "in" / name)
-        assert counts["sha256_out"] == manifest.sha256(root / "out" / name)
+        assert counts["sha256_in"] == sha256_of(root / "in" / name)
+        assert counts["sha256_out"] == sha256_of(root / "out" / name)

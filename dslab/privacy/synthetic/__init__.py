@@ -15,19 +15,21 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from dslab.privacy.synthetic.pieces import Negative, Piece, Value, assemble
+from dslab.lazy import lazy
 
 if TYPE_CHECKING:
     from dslab.privacy.synthetic import negatives as negatives
     from dslab.privacy.synthetic import values as values
+    from dslab.privacy.synthetic.pieces import Negative as Negative
+    from dslab.privacy.synthetic.pieces import Piece as Piece
+    from dslab.privacy.synthetic.pieces import Value as Value
+    from dslab.privacy.synthetic.pieces import assemble as assemble
     from dslab.privacy.synthetic.web import Corpus as Corpus
     from dslab.privacy.synthetic.web import corpus as corpus
 
-__all__ = ["Corpus", "Negative", "Piece", "Value", "assemble", "corpus", "documents", "negatives", "values"]
+__getattr__, __dir__, __all__ = lazy(__name__, __file__, also=["documents"])
 
 HANDS = ("first", "second")
-_HOME = {"Corpus": "web", "corpus": "web"}
-_MODULES = {"negatives", "values"}
 
 
 def documents(n: int, seed: int, hand: str = "first") -> list[dict[str, Any]]:
@@ -45,17 +47,3 @@ def documents(n: int, seed: int, hand: str = "first") -> list[dict[str, Any]]:
         raise ValueError(f"documents needs n >= 0 and hand in {HANDS}; got {n=}, {hand=}")
     made: list[dict[str, Any]] = import_module(f"{__name__}.{hand}").documents(n, seed)
     return made
-
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return import_module(f"{__name__}.{name}")
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
