@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from dslab.privacy.labels import CHINESE, CHINESE_FILLERS, ENGLISH, FILLERS
 from dslab.privacy.tables import Tables
 
-NEGATIVE = frozenset(("order", "goods", "device", "time", "money", "version", "qq"))
-WEAK = frozenset(("number", "ipish"))
+NEGATIVE = frozenset(("order", "goods", "device", "time", "money", "size", "version", "qq"))
+WEAK = frozenset(("number", "ipish", "software"))
 _WINDOW = 48
 _TOKEN = re.compile("[A-Za-z\u00c0-\u024f]+|[\u4e00-\u9fff\u3040-\u30ff\uac00-\ud7af]+|[0-9]+(?:[.:/-][0-9]+)*")
 # A sentence ends between a label and what follows; a full stop behind an abbreviation does not end one.
@@ -182,6 +182,7 @@ class Context:
             if unit.kind:
                 where = "above" if unit.start < last_break else "left"
                 labels.append(Label(unit.kind, unit.word, size - unit.end, bound, where))
+                bound = bound and unit.kind != "software"  # a word of the text to every reader but one
             elif unit.kind is None:
                 bound = False
         return labels

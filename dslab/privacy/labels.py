@@ -67,10 +67,19 @@ _ENGLISH = {
         reservation, claim, policy, docket, request id, order sn
     """,
     "goods": """
-        offset, byte offset, content length, file size, filesize, inode,
         isbn, issn, ean, upc, barcode, gtin, asin, sku, part, pn, p n, model, serial, serial number, sn, s n,
         item, product, catalog, catalogue, article, ndc, part no, part number, stock, product code, component,
         mpn, fcc, cas
+    """,
+    "size": """
+        bytes, byte, size, length, len, offset, byte offset, content length, file size, filesize, inode, ino, pos,
+        position, seek, lsn, sector, lba, nonce, seed, row count, rowcount, nrows, memory, mem, maxmemory, heap, quota,
+        capacity, cycles, instructions, tokens, elapsed, duration, latency, took, rss, vmrss, vmsize, packets, watermark,
+        sequence number, log sequence number, seqno, tid, rx, tx, wrote, allocated, memtotal, memfree, swap, disk usage,
+        downloads, views, population, qty, quantity, steps, checkpoint, crc, crc32, adler32, scn, xid, txid, gtid,
+        startxref, hz, ns, rows, hits, bandwidth, throughput, bps, counter, ticks, uptime, blocks, blocksize, chunk,
+        limit, count, numrows, timeout, epoch ns, read bytes, write bytes, rd bytes, wr bytes, net income, bytes sent, bytes recv, bytes received, bytes read,
+        bytes written, mem total, mem free, mem available, max memory, used memory, tokens seen, etag, xref
     """,
     "device": """
         imei, imsi, iccid, meid, mac, device, udid, eid, vin, chassis, esn, imeisv, tac, device id, android id,
@@ -80,8 +89,8 @@ _ENGLISH = {
         block, meeting, meeting id, room, zoom, id, uid, uuid, guid, ref, reference, code, seq, index, row, pid,
         thread, hash, commit, md5, sha, sha1, sha256,
         gb, gbt, iso, din, ieee, ansi, jis, digest, checksum, ein, vat, duns, fein, npi, dea, siren,
-        siret, abn, icp, nonce, snowflake, offset, record, entry, doi, pmid, patent, tweet, status, message id,
-        msg id, user id, userid, object id, trace id, span id, session, primary key, etag, crc, crc32, seed, tx,
+        siret, abn, icp, snowflake, record, entry, doi, pmid, patent, tweet, status, message id,
+        msg id, user id, userid, object id, trace id, span id, session, primary key,
         nct, rfc, bug, issue, pr, errno, error, hex, addr 0x, pointer, version id
     """,
     "time": """
@@ -90,8 +99,8 @@ _ENGLISH = {
         until
     """,
     "money": """
-        price, amount, total, sum, usd, eur, rmb, cny, balance, population, views, count, bytes, size, cost,
-        revenue, budget, salary, downloads, subtotal, deposit, qty, quantity, length, width, weight, miles, steps
+        price, amount, total, sum, usd, eur, rmb, cny, balance, cost, revenue, budget, salary, subtotal, deposit,
+        width, weight, miles
     """,
     "version": """
         package, step, version, ver, release, firmware, oid, section, chapter, clause, upgrade, upgraded, chrome,
@@ -100,11 +109,16 @@ _ENGLISH = {
         fig, update, updated to,
         assembly, build, builds, bootloader, requires,
         minimum, rev, revision, bios, tag, pkg, plugin, lib, library, dependency, pip, npm, jdk, java, php, nginx,
-        redis, msi, patch, hotfix, app version, agent, user agent, safari, edge, firefox, mozilla, edg, opr, pypi,
+        redis, msi, patch, hotfix, app version, user agent, mailer, x mailer, ua, safari, edge, firefox, mozilla, edg, opr, pypi,
         gem, nuget, art, see, requirement
     """,
+    "software": """
+        installed, install, installs, installing, setup, software, app, application, module, modules, tested, prior,
+        affects, affected, vulnerable, fixed, introduced, cve, compatible, compatibility, edition, released, download,
+        crash, changelog entry, bump, bumped, bumps, downgrade, downgraded, changes, hotfixes, installer, packages
+    """,
     "qq": """
-        qq, qq group, q
+        qq, qq group, q, qq number, qq no, qq id
     """,
     "number": """
         number, no, num, nr, nummer, numero, número
@@ -173,14 +187,21 @@ _CHINESE = {
         时间戳, 时间, 日期, 生日, 有效期, 签发, 到期, 出生, 起始, 截止, 生效
     """,
     "money": """
-        金额, 价格, 总计, 合计, 余额, 浏览量, 人口, 字节, 数量, 总额, 售价, 播放量, 阅读量, 营收, 单价, 库存
+        金额, 价格, 总计, 合计, 余额, 总额, 售价, 营收, 单价
+    """,
+    "size": """
+        字节, 字节数, 总字节数, 文件大小, 大小, 偏移, 偏移量, 长度, 剩余空间, 空间, 占用内存, 内存, 容量, 行数, 条数,
+        总行数, 浏览量, 播放量, 阅读量, 人口, 数量, 库存, 位置, 耗时, 下载量, 点击量, 访问量, 磁盘, 扇区, 流量, 计数
+    """,
+    "software": """
+        下载, 软件, 安装, 至少需要, 影响, 受影响, 补丁, 兼容, 插件, 安装包, 应用, 最新版, 程序
     """,
     "version": """
         版本, 构建, 引导程序, 对象标识符, 标识符, 章节, 固件, 升级, 驱动, 更新到, 小节, 第, 条款, 版本号, 内核,
-        详见, 见, 升级到, 协议, 依赖, 组件
+        详见, 见, 升级到, 协议, 依赖, 组件, 更新至, 升级至, 影响版本, 软件版本, 硬件版本, 系统版本, 协议版本, 驱动版本
     """,
     "qq": """
-        QQ群, 群号, 扣扣, 加群, 企鹅号
+        QQ群, 群号, 扣扣, 加群, 企鹅号, 企鹅, QQ号, 群聊号
     """,
     "number": """
         号码, 号

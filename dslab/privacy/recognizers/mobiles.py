@@ -23,8 +23,20 @@ _CODE_BEFORE = re.compile(r"(?:\+|[(（]\+?|)(?:0086|86)[)）]?[ \-.]{0,3}\Z")
 _SHAPES = frozenset(((11,), (3, 4, 4), (3, 8), (3, 3, 5), (7, 4), (4, 4, 3), (3, 5, 3), (4, 3, 4)))
 _SUM_LEFT = re.compile(r"[0-9)] ?[=×*^÷] ?\Z|(?<![0-9])[0-9]{1,6} [/+\-] \Z")
 _SUM_RIGHT = re.compile(
-    r" ?(?:元|块|美元|字节|人次|人|次|件|个|吨|円|km|bytes|%)| ?[×*^÷] ?[0-9]| [/+\-] [0-9]{1,4}(?![0-9.\-])| ?= ?[0-9]"
+    r" ?(?:元|块|美元|字节|人次|人|次|件|个|吨|円|行|条|km|%|(?:bytes?|octets|[kKMGT]i?B|[mnu]s|rows|lines)(?![0-9A-Za-z]))"
+    r"| ?[×*^÷] ?[0-9]| [/+\-] [0-9]{1,4}(?![0-9.\-])| ?= ?[0-9]"
+    r"|[ \t]{1,4}(?:\.{0,2}/)?[\w.\-/]{1,60}\.(?:tar|gz|zip|iso|img|bin|sql|log|dmp|bak|rar|7z|xz|mp4|mkv|jsonl?|parquet|db)(?![0-9A-Za-z])"
+    r"|\t\.{0,2}/"
 )
+# A count of bytes by what a program writes before it: modes of `ls -l`, a status of HTTP, a range, a call.
+_SIZE_LEFT = re.compile(
+    r"(?:^|[ \t])[\-dlbcps](?:[r\-][w\-][xsStT\-]){3}[.+@]?[ \t][^\n]{0,40}\Z"
+    r"|HTTP/[0-9.]{1,3}\"? [1-5][0-9]{2} \Z"
+    r"|(?:bytes?|ranges?|offsets?|sizes?|lengths?|usage|expected)[\"' :=]{1,3}(?:[0-9]{1,20}[,/ \-]{1,2}(?:of |got |to )?){1,2}\Z"
+    r"|(?:seek|alloc|truncate|resize|reserve|sleep|advise|pread|pwrite)[a-z0-9_]{0,4}\((?:[^()\n]{1,20}, ?)?\Z",
+    re.IGNORECASE,
+)
+_WORD_RIGHT = re.compile(r"[a-z]+(?![0-9A-Z@])")
 _GLUED_LEFT = re.compile(
     r"(?<![0-9A-Za-z])(?:tel|phone|mobile|mob|cell|call|vx|wx|wechat|ph|m|t|dial|sms|whatsapp|sj|dh)\Z", re.IGNORECASE
 )
@@ -110,7 +122,9 @@ def _stands_alone(text: str, start: int, end: int, coded: bool) -> bool:
         return False
     if left.isascii() and left.isalnum() and not _GLUED_LEFT.search(text, max(0, start - 10), start):
         return False
-    if right.isascii() and right.isalnum() and not re.compile(r"[a-z]+(?![0-9A-Z@])").match(text, end):
+    if right.isascii() and right.isalnum() and not _WORD_RIGHT.match(text, end):
+        return False
+    if _SIZE_LEFT.search(text, max(0, start - 64), start):
         return False
     if _PART_LEFT.search(text, max(0, start - 6), start) or _SUM_LEFT.search(text, max(0, start - 4), start):
         return False

@@ -19,7 +19,6 @@ _V4 = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}")
 _V6 = re.compile(r":[0-9A-Fa-f]{0,4}:")
 _V6_SIGNS = frozenset("0123456789abcdefABCDEF:.")
 _V6_RUN = re.compile(r"[0-9A-Fa-f:.]+")
-_ZONE = re.compile(r"%[0-9A-Za-z]{1,15}")
 # What a version, an identifier or a longer number has on its left.
 _JOINED = re.compile(r"(?:[0-9A-Za-z]|[0-9A-Za-z]\.|[A-Za-z0-9)]-|(?<![0-9])\.|[=~<>^!]=|[~^]|@|§ ?|[A-Za-z0-9]_)\Z")
 _IP_WORD = r"(?:ip|ipv[46]|host|addr|address|server|src|dst|peer|node|gateway|dns|endpoint|inet6?)"
@@ -176,8 +175,7 @@ def _v6(document: Document, inside: int) -> tuple[Span | None, int]:
         if after.isascii() and (after.isalnum() or after == "_") and after:
             continue
         if _parses(candidate) and _is_address(document, candidate, at):
-            zone = _ZONE.match(text, end)
-            return Span(at, zone.end() if zone else end, "IP", 0.92, "ip:pattern+parse"), stop
+            return Span(at, end, "IP", 0.92, "ip:pattern+parse"), stop
     return None, stop
 
 

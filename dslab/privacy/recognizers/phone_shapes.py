@@ -9,9 +9,8 @@ from dslab.privacy.recognizers.runs import Groups
 
 _INNER = re.compile(r"[.\-/ ]| {2}| ?[(（]|[)）][ \-.]?| - | ?/ ?")
 _BREAK = re.compile(r"[ \-]?\r?\n[ \t>]{0,8}")
-_HOTLINE = re.compile(
-    r"(?:\+?86[ \-]?)?[48]00(?:[ \-]?[0-9]{3}[ \-]?[0-9]{4}|[ \-][0-9]{4}[ \-][0-9]{3}|[ \-][0-9]{7})"
-)
+# Seven digits behind 400 or 800, however they are grouped; North America writes its 800 as in (800) 555-0142.
+_HOTLINE = re.compile(r"(?!\(800\) ?[2-9][0-9]{2}[\-. ][0-9]{4}\Z)[(（]?(?:\+?86[ \-]?)?[48]00(?:[ .()（）\-]{0,3}[0-9]){7}")
 _DATE = re.compile(
     r"(?:19|20)[0-9]{2}([./\- ]?)(?:0?[1-9]|1[0-2])\1(?:0?[1-9]|[12][0-9]|3[01])(?:[ T]?[0-9]{2}.*)?"
     r"|[0-3]?[0-9]([./\-])[01]?[0-9]\2(?:19|20)[0-9]{2}.*"
@@ -61,7 +60,22 @@ def _starts_anew(text: str, piece: Groups, total: int, start: int, end: int) -> 
         return True
     if text.startswith(("00", "011 "), piece[0][0]) and len(piece) < 6:
         return False  # a country code before the rest
-    return total >= 7 and gap.isspace() and (total + end - start > 13 or end - start >= 7)
+    if total >= 7 and gap.isspace():
+        return total + end - start > 13 or end - start >= 7 or _counts(text, piece, total, start, end)
+    return False
+
+
+def _counts(text: str, piece: Groups, total: int, start: int, end: int) -> bool:
+    """Is a short group behind a whole number something else: the next item of a list, a count, an extension?"""
+    if end - start > 4 or total < 9:
+        return False
+    if end - start <= 2 and _ITEM.match(text, end):
+        return True
+    # 0512-66668888 and 212-555-0142 are whole, and have no blanks.
+    return total >= 10 and len(piece) > 1 and " " not in text[piece[0][0] : piece[-1][1]]
+
+
+_ITEM = re.compile(r"[.)、．）](?![0-9])|\.[0-9] ?[A-Za-z一-鿿]| ?[一-鿿]|[ \-](?:hours?|days?|hrs?|h|years?|min|times|people|am|pm)\b")
 
 
 def _is_broken(text: str, piece: Groups, total: int, more: int) -> bool:
