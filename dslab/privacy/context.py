@@ -172,6 +172,9 @@ class Context:
         last_break = window.rfind("\n")
         labels, bound, size, before = [], True, len(window), len(window)
         for unit in reversed(units(window)):
+            if unit.kind and window[unit.end : unit.end + 1] in _CLOSING and _OF_NUMBER.search(window, 0, unit.start):
+                bound, before = False, unit.start  # "22660885 (QQ), ...": the word names what stands before it
+                continue
             if (
                 bound
                 and unit.word.lower().rpartition(" ")[2] not in _ABBREVIATIONS
@@ -223,5 +226,7 @@ _BEHIND = re.compile(
     r"\s?[(（\[\-/]\s?(?P<a>[A-Za-z]{1,12}|[\u4e00-\u9fff]{1,6})"
     r"|\s(?:is (?:my|the|our|his|her) )?(?P<b>[A-Za-z]{2,10})(?=\s*(?:[,.;)\n]|\Z))"
 )
+_CLOSING = (")", "）")
+_OF_NUMBER = re.compile("[0-9] ?[(（]\\Z")
 _CELL_EDGE = re.compile("[|│\t,;]")
 _HALF_WORD = re.compile(r"[0-9A-Za-z]+")

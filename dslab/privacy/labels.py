@@ -74,11 +74,13 @@ _ENGLISH = {
     "size": """
         bytes, byte, size, length, len, offset, byte offset, content length, file size, filesize, inode, ino, pos,
         position, seek, lsn, sector, lba, nonce, seed, row count, rowcount, nrows, memory, mem, maxmemory, heap, quota,
-        capacity, cycles, instructions, tokens, elapsed, duration, latency, took, rss, vmrss, vmsize, packets, watermark,
+        capacity, cycles, instructions, tokens, elapsed, duration, latency, took, rss, vmrss, vmsize, packets,
+        watermark,
         sequence number, log sequence number, seqno, tid, rx, tx, wrote, allocated, memtotal, memfree, swap, disk usage,
         downloads, views, population, qty, quantity, steps, checkpoint, crc, crc32, adler32, scn, xid, txid, gtid,
         startxref, hz, ns, rows, hits, bandwidth, throughput, bps, counter, ticks, uptime, blocks, blocksize, chunk,
-        limit, count, numrows, timeout, epoch ns, read bytes, write bytes, rd bytes, wr bytes, net income, bytes sent, bytes recv, bytes received, bytes read,
+        limit, count, numrows, timeout, epoch ns, read bytes, write bytes, rd bytes, wr bytes, net income,
+        bytes sent, bytes recv, bytes received, bytes read,
         bytes written, mem total, mem free, mem available, max memory, used memory, tokens seen, etag, xref
     """,
     "device": """
@@ -109,13 +111,14 @@ _ENGLISH = {
         fig, update, updated to,
         assembly, build, builds, bootloader, requires,
         minimum, rev, revision, bios, tag, pkg, plugin, lib, library, dependency, pip, npm, jdk, java, php, nginx,
-        redis, msi, patch, hotfix, app version, user agent, mailer, x mailer, ua, safari, edge, firefox, mozilla, edg, opr, pypi,
-        gem, nuget, art, see, requirement
+        redis, msi, patch, hotfix, app version, user agent, mailer, x mailer, ua, safari, edge, firefox, mozilla, edg,
+        opr, pypi, gem, nuget, art, see, requirement
     """,
     "software": """
         installed, install, installs, installing, setup, software, app, application, module, modules, tested, prior,
         affects, affected, vulnerable, fixed, introduced, cve, compatible, compatibility, edition, released, download,
-        crash, changelog entry, bump, bumped, bumps, downgrade, downgraded, changes, hotfixes, installer, packages
+        crash, running, runs, requires, bump, bumped, bumps, downgrade, downgraded, changes, hotfixes, installer,
+        packages
     """,
     "qq": """
         qq, qq group, q, qq number, qq no, qq id

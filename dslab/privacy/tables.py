@@ -1,4 +1,5 @@
-"""Which column is this? Headers of Markdown, CSV, TSV and HTML tables and SQL inserts, found from a position.
+"""Which column is this? Headers of Markdown, CSV, TSV and LaTeX tables, found from a position; of others by the
+neighbours of this file.
 
 A table is a run of lines with the same delimiter; its first line is the header. Lines are looked at one at a time, the
 table of a line is remembered, so that a file of n lines costs n steps however many values ask.
@@ -9,17 +10,17 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 
+from dslab.privacy.tables_aligned import Aligned
+from dslab.privacy.tables_written import written_out
+
 _CELL = {
     delimiter: re.compile(rf'\s*["](?:[^"\n]|"")*"\s*(?={re.escape(delimiter)}|$)|[^{re.escape(delimiter)}\n]*')
-    for delimiter in ",;\t|"
+    for delimiter in ",;\t|&"
 }
 _BOX = str.maketrans("│┃║｜", "||||")
-_RULE = re.compile(r"[\s|+:=\-_─━═┄┼╋╬├┤┝┥┠┨╠╣┌┐└┘┬┴┏┓┗┛┳┻╔╗╚╝╦╩╪╫╞╡]+")
-_INSERT = re.compile(r"\(([^()]{1,1000})\)\s{1,8}(?:VALUES|values)\s{0,8}")
-_TABLE = re.compile("<table", re.IGNORECASE)
-_ROW = re.compile(r"<tr[\s>]", re.IGNORECASE)
-_CELL_START = re.compile(r"<t[dh](?:\s[^<>]{0,200})?>", re.IGNORECASE)
-_TAG = re.compile("<[^<>]{0,200}>")
+_RULE = re.compile(
+    r"\s*\\(?:[htmb][a-z]{2,3}(?:line|rule)|hline|c(?:line|midrule)\{[^{}]{0,20}\})[\s\\]*|[\s|+:=\-_─━═┄┼╋╬├┤┝┥┠┨╠╣┌┐└┘┬┴┏┓┗┛┳┻╔╗╚╝╦╩╪╫╞╡]+"
+)
 _LONGEST_LINE = 2000
 
 
@@ -31,13 +32,8 @@ class Tables:
         self.starts = [0, *(m.end() for m in re.finditer("\n", text))]
         self._layouts: dict[str, tuple[list[int], list[int]]] = {}
         self._read: set[tuple[int, int]] = set()
-        # HTML: where tables and rows start; the heads read so far.
-        self._rows = [m.start() for m in _ROW.finditer(text)] if "<td" in text or "<TD" in text else []
-        self._tables = [m.start() for m in _TABLE.finditer(text)] if self._rows else []
-        self._heads: dict[int, list[str]] = {}
-        self._inserts: list[tuple[int, list[str]]] = []
-        if "VALUES" in text or "values" in text:
-            self._inserts = [(m.end(), m[1].split(",")) for m in _INSERT.finditer(text)]
+        self._aligned: Aligned | None = None
+        self._others = written_out(text)
 
     def line(self, number: int) -> str:
         """A line without its line break; "" for one that is too long to be a table's."""
@@ -49,18 +45,11 @@ class Tables:
         """The header cell of the column that holds a position; None outside tables and in a header itself."""
         number = bisect_right(self.starts, position) - 1
         line = self.line(number)
-        if self._inserts:
-            head = bisect_right(self._inserts, (position,)) - 1
-            if head >= 0 and self._is_values(self._inserts[head][0], position):
-                columns = self._inserts[head][1]
-                row = self.text[max(self._inserts[head][0], position - 1000) : position].rpartition("(")[2]
-                column = len(self._split(row, ",")) - 1
-                return columns[column] if column < len(columns) else None
-        if self._rows:
-            cell = self._html_header(position)
-            if cell:
-                return cell
-        for delimiter in "|\t,;":
+        for other in self._others:
+            cell = other.header(position)
+            if cell is not None:
+                return cell or None
+        for delimiter in "|\t&,;":
             if delimiter not in self.text:
                 continue
             heads, offsets = self._layout(delimiter)
@@ -71,7 +60,9 @@ class Tables:
             column = offsets[number] + self._column(line, position - self.starts[number], delimiter)
             if len(cells) > 1 and column < len(cells) and not any(len(cell) > 40 for cell in cells):
                 return cells[column]
-        return None
+        if self._aligned is None:
+            self._aligned = Aligned(self.text, self.starts)
+        return self._aligned.header(number, position)
 
     def cell(self, position: int) -> str:
         """The text of the cell that holds a position; the whole line outside tables."""
@@ -112,26 +103,6 @@ class Tables:
                 found.append((start, start + len(part.strip(" \"'`"))))
             row += 1
         return found
-
-    def _html_header(self, position: int) -> str | None:
-        """The cell of a table's first row above a position in one of its later rows."""
-        row = bisect_right(self._rows, position) - 1
-        table = bisect_right(self._tables, position) - 1
-        first = bisect_right(self._rows, self._tables[table] if table >= 0 else -1)
-        if row <= first or position - self._rows[row] > _LONGEST_LINE:
-            return None
-        column = len(_CELL_START.findall(self.text, self._rows[row], position)) - 1
-        if first not in self._heads:
-            end = min(self._rows[first + 1], self._rows[first] + _LONGEST_LINE)
-            cells = _CELL_START.split(self.text[self._rows[first] : end])[1:]
-            self._heads[first] = [_TAG.sub(" ", cell).strip() for cell in cells]
-        head = self._heads[first]
-        return head[column] if 0 <= column < len(head) else None
-
-    def _is_values(self, start: int, position: int) -> bool:
-        """Is a position among the rows behind VALUES: no statement ends in between?"""
-        end = self.text.find(";\n", start, position)
-        return end < 0 and position - start < 100_000
 
     def _layout(self, delimiter: str) -> tuple[list[int], list[int]]:
         """For each line: the line that heads its table (-1: none), and the columns that stand before it in its row.
@@ -184,7 +155,7 @@ class Tables:
         line = self.line(number)
         if '"' in line and delimiter in ",;":
             return len(self._cells(line, delimiter)) - 1
-        return line.count(delimiter)
+        return line.count(delimiter) - (line.count("\\&") if delimiter == "&" else 0)
 
     @staticmethod
     def _cells(line: str, delimiter: str) -> list[str]:

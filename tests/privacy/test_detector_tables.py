@@ -59,6 +59,64 @@ def test_sql_names_its_columns() -> None:
     assert [text[s.start : s.end] for s in Detector().find(text)] == ["614 57 00 80", "614 57 00 81"]
 
 
+LATEX_RULE = "\\\\hline"
+IN_A_LINE = [[cell.replace("\n", " ") for cell in row] for row in ROWS]
+IN_A_LINE_WANTED = [(kind, value.replace("\n", " ")) for kind, value in WANTED]
+
+
+def aligned(gap: int, rule: str = "") -> str:
+    """Columns held apart by blanks; a Chinese sign is two columns wide."""
+
+    def wide(text: str) -> int:
+        return sum(1 if char.isascii() else 2 for char in text)
+
+    widths = [max(wide(row[i]) for row in [HEAD, *IN_A_LINE]) for i in range(len(HEAD))]
+    rows = [(" " * gap).join(c + " " * (w - wide(c)) for c, w in zip(row, widths, strict=True)).rstrip()
+            for row in [HEAD, *IN_A_LINE]]  # fmt: skip
+    return "\n".join([rows[0], *([(" " * gap).join(rule * w for w in widths)] if rule else []), *rows[1:]])
+
+
+def insert() -> str:
+    values = ",".join("(" + ",".join(f"'{cell}'" for cell in row) + ")" for row in IN_A_LINE * 40)
+    return f"INSERT INTO `t` ({', '.join(f'`{name}`' for name in HEAD)}) VALUES {values};\n"
+
+
+WRITTEN = {
+    "latex": "\\begin{tabular}{llllll}\n\\hline\n" + " & ".join(HEAD) + " \\\\ \\hline\n\\midrule\n"
+    + "".join(" & ".join(row) + " \\\\\n" for row in IN_A_LINE) + "\\end{tabular}",
+    "wiki": '{| class="wikitable"\n! ' + " !! ".join(HEAD) + "\n"
+    + "".join("|-\n| " + " || ".join(row) + "\n" for row in IN_A_LINE) + "|}",
+    "wiki, a cell a line": "{|\n|-\n" + "".join(f"! {name}\n" for name in HEAD)
+    + "".join("|-\n" + "".join(f"| {cell}\n" for cell in row) for row in IN_A_LINE) + "|}",
+    "aligned": aligned(2),
+    "aligned, wide": aligned(5),
+    "restructured": aligned(2, "="),
+    "copy": f"COPY t ({', '.join(HEAD)}) FROM stdin;\n" + "\n".join("\t".join(row) for row in IN_A_LINE) + "\n\\.\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", WRITTEN)
+def test_cells_of_other_tables(kind: str) -> None:
+    text = WRITTEN[kind]
+    got = [(s.type, text[s.start : s.end]) for s in Detector().find(text)]
+    assert got == IN_A_LINE_WANTED
+
+
+def test_a_long_list_of_rows() -> None:
+    """Brackets, commas and semicolons inside quotes end neither row nor list; nor does the length."""
+    text = insert()
+    assert [(s.type, text[s.start : s.end]) for s in Detector().find(text)] == IN_A_LINE_WANTED * 40
+    row = "('12 Main St, Apt 4; b', '(212) 555-0142', '614 57 00 80', '13800138000')"
+    text = f"INSERT INTO t (street, phone, fax, order_no) VALUES {row}, {row};\ncall 614 57 00 81"
+    values = ["(212) 555-0142", "614 57 00 80"]
+    assert [text[s.start : s.end] for s in Detector().find(text)] == [*values, *values, "614 57 00 81"]
+
+
+def test_prose_with_wide_gaps_is_no_table() -> None:
+    text = "Order list  of May\ncall  614 57 00 80\n电话    13800138000"
+    assert [text[s.start : s.end] for s in Detector().find(text)] == ["614 57 00 80", "13800138000"]
+
+
 def test_headers() -> None:
     tables = Tables("intro\n\nname,phone\nann,1\nbob,2\n\nname;age\nx;3")
     assert [tables.header(tables.text.index(cell)) for cell in ("ann", "1", "2", "3", "intro", "phone")] == [

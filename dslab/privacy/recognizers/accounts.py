@@ -16,8 +16,12 @@ from dslab.privacy.recognizers.runs import Groups
 from dslab.privacy.spans import Span
 
 _PIECE_GAP = r"(?:[ \-]|  {1,2}|[ \-]?\r?\n[ \t]{0,8})?"
-_IBAN_START = re.compile(r"(?<![0-9A-Za-z])[A-Za-z]{2} ?[0-9]{2}")
-_IBAN = re.compile(rf"[A-Za-z]{{2}}(?:{_PIECE_GAP}[0-9A-Za-z]){{13,32}}")
+_IBAN_START = re.compile(rf"(?<![0-9A-Za-z])[A-Za-z]{_PIECE_GAP}[A-Za-z]{_PIECE_GAP}[0-9]{_PIECE_GAP}[0-9]")
+_IBAN = re.compile(rf"[A-Za-z](?:{_PIECE_GAP}[0-9A-Za-z]){{14,33}}")
+# A line of bytes, a UUID: groups of the same signs go on before or behind.
+_BYTES_LEFT = re.compile(r"[0-9A-Fa-f]{4}[ \-]\Z")
+_BYTES_RIGHT = re.compile(r"[ \-][0-9A-Fa-f]{4}")
+_BYTES = re.compile(r"[0-9A-Fa-f \-]+")
 _USCC = re.compile(rf"[0-9A-Za-z](?:{_PIECE_GAP}[0-9A-Za-z]){{17}}(?![0-9A-Za-z])")
 _USCC_SIGNS = re.compile(r"[1-9ANY][1-9ANY][0-9]{6}[0-9A-HJ-NPQRTUWXY]{10}")
 _PIECES = re.compile("[0-9A-Za-z]+")
@@ -74,7 +78,7 @@ def _ibans_in(document: Document, begin: int, stop: int, taken: int) -> Iterator
         start = match.start()
         if start < taken:
             continue
-        length = checksums.IBAN_LENGTHS.get(text[start : start + 2].upper())
+        length = checksums.IBAN_LENGTHS.get("".join(_PIECES.findall(match[0]))[:2].upper())
         body = _IBAN.match(text, start)
         end = _advance(text, start, length, body.end()) if length and body else None
         if end is None or _is_alnum(text[end : end + 1]):
@@ -83,8 +87,11 @@ def _ibans_in(document: Document, begin: int, stop: int, taken: int) -> Iterator
         if not checksums.iban("".join(_PIECES.findall(value)).upper()):
             continue
         pieces = [len(piece) for piece in _PIECES.findall(value)]
-        called = len(pieces) == 1 or set(pieces[:-1]) == {4} or set(pieces[1:-1]) == {4}
-        if not called and not document.is_called(start, end, frozenset(("iban", "card")), 40):
+        usual = len(pieces) == 1 or set(pieces[:-1]) == {4} or set(pieces[1:-1]) == {4}
+        is_bytes = _BYTES.fullmatch(value) and (
+            _BYTES_LEFT.search(text, max(0, start - 5), start) or _BYTES_RIGHT.match(text, end)
+        )
+        if (not usual or is_bytes) and not document.is_called(start, end, frozenset(("iban", "card")), 40):
             continue
         taken = end
         yield Span(start, end, "IBAN", 1.0, "iban:pattern+length+checksum")
@@ -122,7 +129,7 @@ def _uscc(document: Document, start: int, end: int) -> Span | None:
     if not called:
         usual = tuple(map(len, pieces)) in _USUAL_PIECES
         # All digits, or in pieces: one number in 31 passes the check, so the rest must fit a company's.
-        if not usual or (code.isdigit() and (len(pieces) > 1 or code[:2] not in _COMPANIES)):
+        if not usual or "  " in text[start:end] or (code.isdigit() and (len(pieces) > 1 or code[:2] not in _COMPANIES)):
             return None
         if text[start - 1 : start] in ("-", "_", ".") and start > 1 and _is_alnum(text[start - 2]):
             return None

@@ -7,7 +7,7 @@ Detector(types=(*TYPES, employee)).find("工号 E204817")
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from dslab.privacy.context import NEGATIVE, Context, Label
@@ -68,7 +68,7 @@ class Recognizer:
     pattern:  a regular expression; it is not matched inside a longer run of ASCII letters or digits. Group "value" is
               the span where the pattern has one.
     validate: a check on the matched text (a checksum, say).
-    context:  a regular expression, or a sequence of words; one is demanded within `window` characters before the value.
+    context:  a regular expression, or words (any iterable); one must stand in the `window` characters before the value.
     score:    weight against overlapping spans of other types.
 
     The pattern runs over the whole text: keep it linear (no nested or neighbouring repeats over the same characters).
@@ -82,17 +82,27 @@ class Recognizer:
     type: str
     pattern: str
     validate: Callable[[str], bool] | None = None
-    context: str | Sequence[str] | None = None
+    context: str | Iterable[str] | None = None
     window: int = 24
     score: float = 0.95
     flags: int = 0
     _compiled: re.Pattern[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        for name in ("type", "pattern"):
+            if not isinstance(getattr(self, name), str):
+                raise TypeError(f"{name} must be a str, not {type(getattr(self, name)).__name__}")
         if not self.type or not self.pattern:
             raise ValueError("a Recognizer needs a type and a pattern")
+        if self.validate is not None and not callable(self.validate):
+            raise TypeError(f"validate must be a function of the matched text, not {type(self.validate).__name__}")
         if self.context is not None and not isinstance(self.context, str):
-            object.__setattr__(self, "context", "|".join(re.escape(word) for word in self.context))
+            words = list(self.context) if isinstance(self.context, Iterable) else [self.context]
+            wrong = next((word for word in words if not isinstance(word, str)), None)
+            if not words or wrong is not None:
+                got = type(wrong).__name__ if words else "an empty sequence"
+                raise TypeError(f"context must be a regular expression or words, all of them str; got {got}")
+            object.__setattr__(self, "context", "|".join(re.escape(word) for word in words))
         object.__setattr__(
             self, "_compiled", re.compile(f"(?<![0-9A-Za-z])(?:{self.pattern})(?![0-9A-Za-z])", self.flags)
         )

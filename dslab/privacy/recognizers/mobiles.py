@@ -23,22 +23,30 @@ _CODE_BEFORE = re.compile(r"(?:\+|[(（]\+?|)(?:0086|86)[)）]?[ \-.]{0,3}\Z")
 _SHAPES = frozenset(((11,), (3, 4, 4), (3, 8), (3, 3, 5), (7, 4), (4, 4, 3), (3, 5, 3), (4, 3, 4)))
 _SUM_LEFT = re.compile(r"[0-9)] ?[=×*^÷] ?\Z|(?<![0-9])[0-9]{1,6} [/+\-] \Z")
 _SUM_RIGHT = re.compile(
-    r" ?(?:元|块|美元|字节|人次|人|次|件|个|吨|円|行|条|km|%|(?:bytes?|octets|[kKMGT]i?B|[mnu]s|rows|lines)(?![0-9A-Za-z]))"
+    r" ?(?:元|块|美元|字节|人次|人|次|件|个|吨|円|行|条|km|%"
+    r"|(?:bytes?|octets|[kKMGT]i?B|[mnu]s|rows|lines)(?![0-9A-Za-z]))"
     r"| ?[×*^÷] ?[0-9]| [/+\-] [0-9]{1,4}(?![0-9.\-])| ?= ?[0-9]"
-    r"|[ \t]{1,4}(?:\.{0,2}/)?[\w.\-/]{1,60}\.(?:tar|gz|zip|iso|img|bin|sql|log|dmp|bak|rar|7z|xz|mp4|mkv|jsonl?|parquet|db)(?![0-9A-Za-z])"
+    r"|[ \t]{1,4}(?:\.{0,2}/)?[0-9A-Za-z_.\-/]{1,60}\.(?:tar|gz|zip|iso|img|bin|sql|log|dmp|bak|rar|7z|xz|mp4|mkv"
+    r"|jsonl?|parquet|db)(?![0-9A-Za-z])"
     r"|\t\.{0,2}/"
 )
 # A count of bytes by what a program writes before it: modes of `ls -l`, a status of HTTP, a range, a call.
 _SIZE_LEFT = re.compile(
     r"(?:^|[ \t])[\-dlbcps](?:[r\-][w\-][xsStT\-]){3}[.+@]?[ \t][^\n]{0,40}\Z"
     r"|HTTP/[0-9.]{1,3}\"? [1-5][0-9]{2} \Z"
-    r"|(?:bytes?|ranges?|offsets?|sizes?|lengths?|usage|expected)[\"' :=]{1,3}(?:[0-9]{1,20}[,/ \-]{1,2}(?:of |got |to )?){1,2}\Z"
+    r"|(?:bytes?|ranges?|offsets?|sizes?|lengths?|usage|expected)"
+    r"[\"' :=]{1,3}(?:[0-9]{1,20}[,/ \-]{1,2}(?:of |got |to )?){1,2}\Z"
     r"|(?:seek|alloc|truncate|resize|reserve|sleep|advise|pread|pwrite)[a-z0-9_]{0,4}\((?:[^()\n]{1,20}, ?)?\Z",
     re.IGNORECASE,
 )
 _WORD_RIGHT = re.compile(r"[a-z]+(?![0-9A-Z@])")
 _GLUED_LEFT = re.compile(
     r"(?<![0-9A-Za-z])(?:tel|phone|mobile|mob|cell|call|vx|wx|wechat|ph|m|t|dial|sms|whatsapp|sj|dh)\Z", re.IGNORECASE
+)
+# "手机/QQ": one of the two is meant, and eleven digits with a carrier's prefix say which.
+_SHARED_LEFT = re.compile(
+    r"(?:手机|电话|微信|phone|tel|mobile|wechat|vx)[号码]{0,2} ?[/、&或和] ?(?:QQ|扣扣)[号码]{0,2}[:：]? ?\Z",
+    re.IGNORECASE,
 )
 _PART_LEFT = re.compile(r"[0-9A-Z]{2,}[-_]\Z|[0-9][-_]\Z")
 _DENIED = NEGATIVE - {"money"}
@@ -78,7 +86,8 @@ def read(document: Document, chunk: Chunk) -> Span | None:
         return None
     if not _stands_alone(text, start, chunk.end, bool(code)):
         return None
-    if document.is_denied(start, chunk.end, _DENIED) and not (code and text[start] in "+("):
+    is_certain = (code and text[start] in "+(") or _SHARED_LEFT.search(text, max(0, start - 16), start)
+    if not is_certain and document.is_denied(start, chunk.end, _DENIED):
         return None
     called = None
     if chunk.has_break or not is_usual or not is_assigned or (document.policy == "precision" and not code):

@@ -12,6 +12,7 @@ import ipaddress
 import re
 from collections.abc import Iterator
 
+from dslab.privacy.context import Label
 from dslab.privacy.recognizers.base import Document, walk_left
 from dslab.privacy.spans import Span
 
@@ -20,7 +21,10 @@ _V6 = re.compile(r":[0-9A-Fa-f]{0,4}:")
 _V6_SIGNS = frozenset("0123456789abcdefABCDEF:.")
 _V6_RUN = re.compile(r"[0-9A-Fa-f:.]+")
 # What a version, an identifier or a longer number has on its left.
-_JOINED = re.compile(r"(?:[0-9A-Za-z]|[0-9A-Za-z]\.|[A-Za-z0-9)]-|(?<![0-9])\.|[=~<>^!]=|[~^]|@|§ ?|[A-Za-z0-9]_)\Z")
+_JOINED = re.compile(
+    r"(?:[0-9A-Za-z]|[0-9A-Za-z]\.|[A-Za-z0-9)]-|(?<![0-9])\.|[=~<>^!]=|[<>~^]= |[~^]|~> ?|< |[≤≥] ?"
+    r"|@|§ ?|[A-Za-z0-9]_)\Z"
+)
 _IP_WORD = r"(?:ip|ipv[46]|host|addr|address|server|src|dst|peer|node|gateway|dns|endpoint|inet6?)"
 _NAMED = re.compile(rf"(?<![a-z]){_IP_WORD}[-_.@ ]?\Z|[0-9]{{1,3}}(?:\.[0-9]{{1,3}}){{3}}-\Z", re.IGNORECASE)
 _PRODUCT = re.compile(r"[A-Za-z][A-Za-z0-9+._\-]*/\Z")
@@ -34,33 +38,60 @@ _FILE = re.compile(
 _RANGE = re.compile(r"-[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}|-[0-9]{1,3}(?![0-9.\-])")
 # A port, a prefix length, or what an access log writes next.
 _PORT = re.compile(
-    r":[0-9]{1,5}(?![0-9])|/[0-9]{1,2}(?![0-9./])|\.in-addr| - |(?: \"?|,\"?)(?:GET|POST|PUT|HEAD)\b| \[[0-9]"
+    r":[0-9]{1,5}(?![0-9])|/[0-9]{1,2}(?![0-9./])|\.in-addr| - (?:-|\S{1,40} \[)"
+    r"|(?: \"?|,\"?)(?:GET|POST|PUT|HEAD)\b| \[[0-9]"
 )
 _VERSION_LEFT = re.compile(r"(?<![0-9A-Za-z])(?:v|ver|rev)[ .:=]{0,2}\Z", re.IGNORECASE)
 # Names of software that are followed by a version as often as not by the word; 微信 and QQ are labels of other things.
 _PRODUCT_LEFT = re.compile(
     r"(?<![A-Za-z])(?:oracle|weblogic|websphere|tomcat|apache|mysql|mariadb|postgres(?:ql)?|mongodb|redis|kafka|spark|hadoop"
     r"|elasticsearch|rails|django|flask|spring|struts|log4j|openssl|glibc|gcc|node(?:js)?|python|java|jdk|jre|php|ruby|golang"
-    r"|windows|android|ios|macos|ubuntu|debian|centos|chrome|chromium|firefox|safari|edge|opera|webkit|flash|acrobat|reader"
+    r"|windows|android|ios|macos|ubuntu|debian|centos|chrome|chromium|firefox|safari|edge|opera|webkit|flash|acrobat|reader|okhttp|foxmail"
     r"|office|word|excel|photoshop|wps|zoom|teams|skype|slack|discord|steam|wechat|virtualbox|vmware|docker|kubernetes|jenkins"
-    r"|gitlab|sap|studio|itunes|outlook|curl|wget|nginx|net framework|sdk|app|微信|qq|钉钉|支付宝|淘宝|抖音|微博|浏览器"
-    r"|客户端版|安卓|内核|控件|插件)"
+    r"|gitlab|sap|studio|itunes|outlook|nginx|net framework|sdk|app|微信|qq|钉钉|支付宝|淘宝|抖音|微博|浏览器"
+    r"|客户端版|安卓|内核|控件|插件|卫士|输入法|网盘|播放器|词典|音乐|视频|会议|助手|管家|杀毒|软件|飞书|迅雷|向日葵|火绒|大师"
+    r"|下载器|压缩|看图|办公|地图|游戏|桌面|驱动|固件|版)"
     r"[ _]?[(（]?v?\Z",
     re.IGNORECASE,
 )
+# A name with a capital: "Foxmail 9.9.15.148", "Intel ME (12.0.85.101)".
+_CAPITAL_LEFT = re.compile(
+    r"(?<![0-9A-Za-z.@\-])(?:[A-Z][A-Za-z0-9]{1,20}|7-[Zz]ip)[+]{0,2}(?:[ _]|(?P<bracket> ?[(（]))\Z"
+)
+_LOCK_LEFT = re.compile(r"(?:\A|\n) {2,8}[a-z][\w\-]{0,40} \((?:[~<>=!]{1,2} )?\Z")
+_COORDINATES = re.compile(r"[\"'][\w.\-]{2,60}:[\w.\-]{2,40}:\Z")
+_UPGRADE_LEFT = re.compile(
+    r"(?:(?:up|down)grad|migrat|bump|roll)[a-z]{0,4} (?:[a-z\-]{1,20} )?(?:back )?(?:from|to) v?\Z"
+    r"|(?<![a-z])prior to v?\Z|(?:升级|回滚|降级)[到至]? ?\Z",
+    re.IGNORECASE,
+)
+# What stands between the members of a pair: "from 1.2.3.4 to 1.2.3.5".
+_PAIR = re.compile(r" ?(?:->|=>|→|-|–|~|to|至|到|升级到|升级至|更新到|更新至|、|and|or|和|或|/) ?v?", re.IGNORECASE)
 _NAME_LEFT = re.compile(r"(?<![0-9A-Za-z])[A-Za-z][A-Za-z.+_]{1,20}[ (]\Z")
 _TITLE = re.compile(r"\s*#{1,6}\s*\[?v?")
 _NOT_AFTER = re.compile(
     r"[ \t]{0,2}(?:[(（\-—]? ?(?:19|20)[0-9]{2}[\-./年]"
     r"|or (?:later|newer|higher|above|earlier|older)|and (?:later|above|newer)"
     r"|版|及以上|以上|或更高|之前的版本|节|章|条|\((?:[0-9a-f]{7,40}|build|release|amd64|x64|x86)"
-    r"|above|below|released|release|build|update|patch|firmware|已发布|发布)",
+    r"|above|below|released|release|build|update|patch|firmware|已发布|发布|升级|及以下"
+    r"|\[[a-z]{2}\]|is already installed"
+    r"|[:：\-–—] ?(?:fix|bug|initial|first|improv|minor|修复|新增|优化|改进|解决|首个|首次)"
+    r"|(?:first|initial|final|stable|beta|alpha|public) (?:release|version)"
+    r"|(?:CHS|ENU|x64|x86|beta|alpha|rc[0-9]?|stable|lts|sp[0-9])(?![A-Za-z]))",
+    re.IGNORECASE,
+)
+# Said of software, and now and then of a machine.
+_SOFT_AFTER = re.compile(
+    r"[ \t]{0,2}(?:绿色|官方|破解|中文|正式|汉化|下载|安装|以下|之前|for (?:Windows|Mac|Linux|Android|iOS|x64|x86)"
+    r"|installed(?! on)|on your (?:computer|device|phone)|listening"
+    r"|\|? ?(?:MIT|Apache-?2|BSD|L?GPL|ISC|MPL)(?![A-Za-z]))",
     re.IGNORECASE,
 )
 _HEADING = re.compile(r"[ \t]{1,3}[A-Za-z一-鿿《(（]|[ \t]*[\n,|\t]|[ \t]*\Z|[、，。；]")
 _IP = frozenset(("ip",))
+_SOFTWARE = frozenset(("software", "version"))
 _NOT_IP = frozenset(("version", "goods", "time", "money"))
-_PRIVATE = ((10,), (127,), (192, 168), (169, 254), (172,))
+_PRIVATE = ((10,), (127,), (192, 168), (169, 254), *((172, second) for second in range(16, 32)))
 _FAMOUS = frozenset(("8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9", "0.0.0.0"))
 
 
@@ -75,12 +106,17 @@ def find(document: Document) -> Iterator[Span]:
             if span:
                 taken = max(taken, span.end)
                 yield span
+    end, is_address = -100, True
     for groups in document.spots.runs:
         if len(groups) < 4:
             continue
         for match in _V4.finditer(text, groups[0][0], groups[-1][1]):
-            if _is_v4(document, match.start(), match.end()):
-                yield Span(match.start(), match.end(), "IP", 0.9, "ip:pattern+context")
+            # The second of a pair is what the first was, whatever the shape of either.
+            if match.start() - end > 12 or not _PAIR.fullmatch(text, end, match.start()):
+                is_address = _is_v4(document, match.start(), match.end())
+            end = match.end()
+            if is_address:
+                yield Span(match.start(), end, "IP", 0.9, "ip:pattern+context")
 
 
 def _is_v4(document: Document, start: int, end: int) -> bool:
@@ -106,19 +142,28 @@ def _is_v4(document: Document, start: int, end: int) -> bool:
         if (name and name[0][0].isupper()) or not (_PORT.match(right) or _is_private(octets)):
             return False
     line = left.rpartition("\n")[2]
-    if _NOT_AFTER.match(right) or _VERSION_LEFT.search(left) or _TITLE.fullmatch(line) or _PRODUCT_LEFT.search(left):
+    if _NOT_AFTER.match(right) or _VERSION_LEFT.search(left) or _TITLE.fullmatch(line) or _UPGRADE_LEFT.search(left):
+        return False
+    column = document.context.column(start)
+    if column and column.kind in ("ip", *_SOFTWARE):
+        return column.kind == "ip"
+    # Versions begin with small numbers, and with those of browsers.
+    is_high = octets[0] >= 160 or (_is_private(octets) and max(octets) > 40)
+    if not is_high and (_PRODUCT_LEFT.search(left) or _LOCK_LEFT.search(left) or _COORDINATES.search(left)):
         return False
     labels = [label for label in document.context.left(start) if label.where == "left"]
-    if any(label.bound and label.kind in _NOT_IP for label in labels):
+    bound = next((label for label in labels if label.bound and (label.kind == "ip" or label.kind in _NOT_IP)), None)
+    if bound and bound.kind in _NOT_IP and not (is_high and _PRODUCT_LEFT.search(left)):
         return False
     is_named = max(octets) < 100 and _NAME_LEFT.search(left) is not None
-    label = next((label for label in labels if label.kind in ("ip", "ipish", *_NOT_IP)), None)
+    label = next((label for label in labels if label.kind in ("ip", "ipish", "software", *_NOT_IP)), None)
     if _PORT.match(right) or (label and label.kind == "ip" and (label.bound or (label.gap <= 24 and not is_named))):
         return True
-    column = document.context.column(start)
     if column and column.kind != "number":
-        return column.kind == "ip" or (column.kind not in _NOT_IP and max(octets) > 40)
+        return column.kind not in _NOT_IP and max(octets) > 40
     if document.policy == "precision":
+        return False
+    if not (is_high and _is_private(octets)) and _is_software(octets, label, left, right):
         return False
     if label and label.kind == "ipish" and label.bound and (max(octets) > 20 or _is_private(octets)):
         return True
@@ -129,6 +174,18 @@ def _is_v4(document: Document, start: int, end: int) -> bool:
     if is_named:
         return False  # "ffmpeg 14.4.30.48": a name and its version
     return max(octets) > 40 or text[start:end] in _FAMOUS or _is_private(octets)
+
+
+def _is_software(octets: list[int], label: Label | None, left: str, right: str) -> bool:
+    """Do the words around speak of a program: installed, requires, for Windows; or does a name stand before?"""
+    if label and label.kind in _SOFTWARE and label.gap <= 32:
+        return True
+    if _SOFT_AFTER.match(right):
+        return label is None or label.kind != "ipish" or not label.bound
+    name = _CAPITAL_LEFT.search(left)
+    if name is None or (label and label.bound) or (name["bracket"] and right[:1] not in (")", "）")):
+        return False
+    return octets[0] <= 30 or (70 <= octets[0] < 150 and octets[1] == 0)
 
 
 def _is_private(octets: list[int]) -> bool:

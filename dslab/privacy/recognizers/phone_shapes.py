@@ -10,7 +10,9 @@ from dslab.privacy.recognizers.runs import Groups
 _INNER = re.compile(r"[.\-/ ]| {2}| ?[(（]|[)）][ \-.]?| - | ?/ ?")
 _BREAK = re.compile(r"[ \-]?\r?\n[ \t>]{0,8}")
 # Seven digits behind 400 or 800, however they are grouped; North America writes its 800 as in (800) 555-0142.
-_HOTLINE = re.compile(r"(?!\(800\) ?[2-9][0-9]{2}[\-. ][0-9]{4}\Z)[(（]?(?:\+?86[ \-]?)?[48]00(?:[ .()（）\-]{0,3}[0-9]){7}")
+_HOTLINE = re.compile(
+    r"(?!\(800\) ?[2-9][0-9]{2}[\-. ][0-9]{4}\Z)[(（]?(?:\+?86[ \-]?)?[48]00(?:[ .()（）\-]{0,3}[0-9]){7}"
+)
 _DATE = re.compile(
     r"(?:19|20)[0-9]{2}([./\- ]?)(?:0?[1-9]|1[0-2])\1(?:0?[1-9]|[12][0-9]|3[01])(?:[ T]?[0-9]{2}.*)?"
     r"|[0-3]?[0-9]([./\-])[01]?[0-9]\2(?:19|20)[0-9]{2}.*"
@@ -53,7 +55,11 @@ def numbers_in(text: str, groups: Groups) -> Iterator[tuple[int, int]]:
 def _starts_anew(text: str, piece: Groups, total: int, start: int, end: int) -> bool:
     gap = text[piece[-1][1] : start]
     if "\n" in gap and _is_broken(text, piece, total, end - start) and _BREAK.fullmatch(gap):
-        return False
+        # A number of its own, or too much for the one before.
+        rest = _STRETCH.match(text, start)
+        return bool(_WHOLE_LINE.match(text, start) or (rest and total + sum(map(str.isdigit, rest[0])) > 13))
+    if gap == "  " and (total >= 7 or _WHOLE_LINE.match(text, start)):
+        return True  # columns of a table
     if start - piece[-1][1] > 3 or not _INNER.fullmatch(gap) or total + end - start > 16:
         return True
     if total >= 7 and ("/" in gap or gap == " - " or (total >= 10 and ("(" in gap or "（" in gap))):
@@ -75,7 +81,14 @@ def _counts(text: str, piece: Groups, total: int, start: int, end: int) -> bool:
     return total >= 10 and len(piece) > 1 and " " not in text[piece[0][0] : piece[-1][1]]
 
 
-_ITEM = re.compile(r"[.)、．）](?![0-9])|\.[0-9] ?[A-Za-z一-鿿]| ?[一-鿿]|[ \-](?:hours?|days?|hrs?|h|years?|min|times|people|am|pm)\b")
+_WHOLE_LINE = re.compile(
+    r"(?:[2-9][0-9]{2}[\-. ][0-9]{3}[\-. ][0-9]{4}|0[0-9]{2,3}[\- ][0-9]{7,8}|[0-9]{10,11}"
+    r"|[48]00(?:[ .\-]?[0-9]){7})(?![0-9])"
+)
+_STRETCH = re.compile("[0-9]{1,16}(?:[ .-][0-9]{1,16}){0,5}")
+_ITEM = re.compile(
+    r"[.)、．）](?![0-9])|\.[0-9] ?[A-Za-z一-鿿]| ?[一-鿿]|[ \-](?:hours?|days?|hrs?|h|years?|min|times|people|am|pm)\b"
+)
 
 
 def _is_broken(text: str, piece: Groups, total: int, more: int) -> bool:

@@ -41,6 +41,7 @@ _GLUED_WORD = re.compile(r"(?<![0-9A-Za-z])(?:tel|phone|fax|ph|call|mob|t|f|m|te
 _EXTENSION = re.compile(r"x[0-9]|ext", re.IGNORECASE)
 _DECIMALS = re.compile(r"[0-9]\.[0-9]+[ \-/][0-9]+\.[0-9]")
 _CLOCK_LEFT = re.compile(r"[0-9]{2}:\Z")
+_BYTE_LINE = re.compile("(?:0x)?[0-9A-Fa-f]{7,16}:?  ?(?:[0-9A-Fa-f]{2,8} ){3}")  # an offset, and bytes
 _MOBILE = re.compile("861[3-9][0-9]{9}")
 _CODES = frozenset(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
 _PATIENCE = 40
@@ -132,6 +133,8 @@ def _national(document: Document, start: int, end: int, last_end: int) -> Span |
     digits = "".join(_GROUP.findall(text[start:end]))
     if not _is_free(text, start, end) or not _is_shaped(text[start:end], digits):
         return None
+    if digits == text[start:end] and _is_account(text, start, end, digits):
+        return None
     label = document.label(start, end)
     called = _is_called(document, label, start, text[start:end], digits)
     if not called and 0 <= start - last_end <= 16 and (label is None or label.kind == "phone" or not label.bound):
@@ -161,6 +164,8 @@ def _is_free(text: str, start: int, end: int) -> bool:
             right[0] == "-" and right[1:].isalpha() and right[1:].isascii()
         ):
             return False
+    if _BYTE_LINE.match(text, text.rfind("\n", max(0, start - 80), start) + 1):
+        return False
     if _CLOCK_LEFT.search(text, max(0, start - 3), start):
         return False
     return not (_SUM_LEFT.search(text, max(0, start - 4), start) or _SUM_RIGHT.match(text, end))
@@ -180,6 +185,21 @@ def _is_shaped(value: str, digits: str) -> bool:
     if value.count(".") >= 4 and min(shape) == 1 and " " not in value:
         return False  # an object identifier
     return len(set(digits)) > 1 and (len(digits) <= 15 or digits.startswith("00")) and not digits.startswith("000")
+
+
+def _is_account(text: str, start: int, end: int, digits: str) -> bool:
+    """A QQ account, named on its right, or on its left together with something else."""
+    if digits[0] == "0" or len(digits) > 10:
+        return False
+    return _QQ_RIGHT.match(text, end) is not None or _QQ_LEFT.search(text, max(0, start - 16), start) is not None
+
+
+_QQ_RIGHT = re.compile(
+    r" ?[(（【，,]?[ ]?(?:这个|就)?(?:是|为|即)?(?:我的|本人|我|他|她|的|is (?:my|our) |my )?[ ]?"
+    r"(?:QQ|扣扣|企鹅)(?![群号]{0,2} ?[:：]? ?[0-9])",
+    re.IGNORECASE,
+)
+_QQ_LEFT = re.compile(r"(?:QQ|扣扣) ?[/、或和] ?(?:微信|vx|wx|wechat|电话|手机)[号码]{0,2} ?[:：]? ?\Z", re.IGNORECASE)
 
 
 def _is_called(document: Document, label: Label | None, start: int, value: str, digits: str) -> bool:

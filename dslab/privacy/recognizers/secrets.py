@@ -36,11 +36,13 @@ _KEY = re.compile(
     r"|(?:AC|SK)[0-9a-f]{32}(?![0-9A-Za-z])|LTAI[0-9A-Za-z]{12,26}(?![0-9A-Za-z])|AKID[0-9A-Za-z]{28,40}(?![0-9A-Za-z])"
     rf"|dop_v1_[0-9a-f]{{64}}|shp(?:at|ss|ca|pa)_[0-9A-Fa-f]{{32}}|sq0(?:atp|csp)-{_REST}{{22,50}}|EAACE[0-9A-Za-z]{{20,300}}"
     rf"|(?:r8|nvapi|gsk|xai|pplx|fw|lin_api|PMAK|sntrys|sbp|rnd|hvs|tvly|figd|NRAK|glsa|tskey|ops|AGE-SECRET-KEY|bce-v3/ALTAK|ark|pat)[_\-.]{_REST}{{24,300}}"
-    rf"|eyJ{_REST}{{10,4000}}\.{_REST}{{10,8000}}\.{_REST}{{10,2000}}"
+    # Signed (three parts), encrypted (five, the second may be empty), unsigned (two).
+    rf"|eyJ{_REST}{{10,4000}}\.(?:{_REST}{{0,8000}}\.{_REST}{{10,8000}}(?:\.{_REST}{{8,8000}}\.{_REST}{{10,200}})?"
+    rf"|eyJ{_REST}{{10,8000}})"
     rf"|[MNO]{_REST}{{23,27}}\.{_REST}{{6}}\.{_REST}{{27,40}}(?!{_REST})"
     r")"
 )
-_UNDIGITED = re.compile("A[KS]IA|LTAI|glpat-|hf_|npm_|gh[pos]_|[srp]k_live_")
+_UNDIGITED = re.compile("SG[.]|A[KS]IA|LTAI|glpat-|hf_|npm_|gh[pos]_|[srp]k_live_")
 _BOT = re.compile(rf"(?<![0-9])[0-9]{{8,10}}:AA{_REST}{{33}}(?!{_REST})")
 _AZURE = re.compile(
     r"(?:AccountKey|SharedAccessKey|sig(?==[0-9A-Za-z+/%]{30,90}(?:=|%3[Dd])))=([0-9A-Za-z+/%]{30,100}={0,2})"
@@ -91,7 +93,7 @@ def _prefixed(document: Document) -> Iterator[Span]:
     """Keys that begin with their maker's sign, in words of 16 signs and more that hold a digit next to a letter."""
     text, past = document.text, 0
     starts = [*document.spots.mixed]
-    if any(sign in text for sign in ("AKIA", "ASIA", "LTAI", "glpat-")) or (
+    if any(sign in text for sign in ("AKIA", "ASIA", "LTAI", "glpat-", "SG.")) or (
         "_" in text and any(sign in text for sign in ("hf_", "k_live_", "npm_", "ghp_", "gho_", "ghs_"))
     ):
         # These may hold no digit before a letter.
@@ -107,7 +109,9 @@ def _prefixed(document: Document) -> Iterator[Span]:
         # "SG." and "ya29." stand before a full stop.
         if text[begin - 1 : begin] == "." and begin >= 3:
             begin -= 3 if text.startswith("SG", begin - 3) else 5 if text.startswith("ya29", begin - 5) else 0
-        if past - begin < _SHORTEST:
+        if text.startswith("SG.", begin):
+            past = max(past, begin + 3)
+        elif past - begin < _SHORTEST:
             continue
         for prefix in _PREFIX.finditer(text, begin, min(past, begin + 300)):
             match = _KEY.match(text, prefix.start())
