@@ -6,10 +6,10 @@ Each line is a text; ⟦...⟧ marks what must be found, and nothing else may be
 from __future__ import annotations
 
 import pytest
+from test_detector import found, lines, unmark
 
 from dslab.privacy.detector import Detector
 from dslab.privacy.recognizers.base import Recognizer
-from tests.privacy.test_detector import found, lines, unmark
 
 CASES = {
     "a size is no telephone": """

@@ -98,9 +98,9 @@ class Recognizer:
             raise TypeError(f"validate must be a function of the matched text, not {type(self.validate).__name__}")
         if self.context is not None and not isinstance(self.context, str):
             words = list(self.context) if isinstance(self.context, Iterable) else [self.context]
-            wrong = next((word for word in words if not isinstance(word, str)), None)
-            if not words or wrong is not None:
-                got = type(wrong).__name__ if words else "an empty sequence"
+            wrong = [type(word).__name__ for word in words if not isinstance(word, str)]
+            if wrong or not words:
+                got = wrong[0] if wrong else "no words"
                 raise TypeError(f"context must be a regular expression or words, all of them str; got {got}")
             object.__setattr__(self, "context", "|".join(re.escape(word) for word in words))
         object.__setattr__(
