@@ -142,11 +142,11 @@ def _is_v4(document: Document, start: int, end: int) -> bool:
         if (name and name[0][0].isupper()) or not (_PORT.match(right) or _is_private(octets)):
             return False
     line = left.rpartition("\n")[2]
-    if _NOT_AFTER.match(right) or _VERSION_LEFT.search(left) or _TITLE.fullmatch(line) or _UPGRADE_LEFT.search(left):
-        return False
     column = document.context.column(start)
     if column and column.kind in ("ip", *_SOFTWARE):
         return column.kind == "ip"
+    if _NOT_AFTER.match(right) or _VERSION_LEFT.search(left) or _TITLE.fullmatch(line) or _UPGRADE_LEFT.search(left):
+        return False
     # Versions begin with small numbers, and with those of browsers.
     is_high = octets[0] >= 160 or (_is_private(octets) and max(octets) > 40)
     if not is_high and (_PRODUCT_LEFT.search(left) or _LOCK_LEFT.search(left) or _COORDINATES.search(left)):

@@ -102,6 +102,10 @@ def _international(text: str, start: int, end: int) -> Span | None:
     while end < len(text) and text[end].isascii() and text[end].isdigit():
         end += 1
     value = text[start:end]
+    cell = value.partition("  ")[0]
+    digits = "".join(_GROUP.findall(cell))
+    if len(digits) >= 10 and is_possible(digits):
+        value = cell  # the next column of a table is another number
     for group in reversed(list(_GROUP.finditer(value))):
         digits = "".join(_GROUP.findall(value[: group.end()]))
         if len(digits) < 7:
