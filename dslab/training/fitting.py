@@ -108,7 +108,7 @@ def fit(
             eval_dataset=evaluate_on or None,  # type: ignore[arg-type]
             optimizers=(optimizer, get_scheduler(SCHEDULES[schedule], optimizer, math.ceil(steps * warmup), steps)),  # type: ignore[arg-type]
         )  # fmt: skip
-        words = "interrupted"
+        words = "stopped before the end"
         try:
             trainer.train(resume_from_checkpoint=str(start) if start else None)
             history = _history(trainer.state.log_history)
