@@ -165,8 +165,8 @@ def columns(
     fig, ax = plt.subplots()
     ax.bar(list(heights), list(heights.values()), color=COLORS["blue"])
     line = {"arrowstyle": "-", "color": "#666666"}
-    for x, (words, *place) in notes.items():
-        ax.annotate(words, (x, heights[x] + 0.1), tuple(place), ha="center", fontsize=9, arrowprops=line)
+    for x, (words, right, up) in notes.items():
+        ax.annotate(words, (x, heights[x] + 0.1), (right, up), ha="center", fontsize=9, arrowprops=line)
     ax.set(xlabel=xlabel, ylabel=ylabel)
     return fig
 

@@ -42,6 +42,20 @@ class Standing:
         others = self.scores[1:]
         return float((self.scores[0] - others.mean()) / others.std())
 
+    @property
+    def probability(self) -> float:
+        """Of the secret, after its prefix."""
+        return float(self.scores[0].double().exp())
+
+    def summary(self) -> dict[str, Any]:
+        """A row of a table. First choices: tokens that the model would say itself, given the true ones before."""
+        return {
+            "probability": f"{self.probability:.1e}",
+            "rank": self.rank,
+            "exposure, bits": f"{self.exposure:.1f}",
+            "first choices": self.first_choices,
+        }
+
 
 class Candidates:
     """A secret and other endings of the same prefix, ready to be judged again and again under changing upper blocks.

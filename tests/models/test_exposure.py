@@ -205,3 +205,10 @@ def test_rank_exposure_and_deviations_by_hand():
 
 def test_a_tie_is_to_the_secrets_credit():
     assert Standing(torch.tensor([-2.0, -2.0, -1.0]), 0).rank == 2, "only the more probable stand before it"
+
+
+def test_a_summary_says_the_same_as_its_parts():
+    standing = Standing(torch.tensor([-2.0, -1.0, -3.0, -9.0]), 5)
+    assert standing.probability == pytest.approx(math.exp(-2))
+    expected = {"probability": "1.4e-01", "rank": 2, "exposure, bits": "1.0", "first choices": 5}
+    assert standing.summary() == expected
