@@ -129,7 +129,13 @@ def _uscc(document: Document, start: int, end: int) -> Span | None:
     if not called:
         usual = tuple(map(len, pieces)) in _USUAL_PIECES
         # All digits, or in pieces: one number in 31 passes the check, so the rest must fit a company's.
-        if not usual or "  " in text[start:end] or (code.isdigit() and (len(pieces) > 1 or code[:2] not in _COMPANIES)):
+        # Two blanks and line breaks part the columns and lines of tables and of bytes.
+        if (
+            not usual
+            or "  " in text[start:end]
+            or "\n" in text[start:end]
+            or (code.isdigit() and (len(pieces) > 1 or code[:2] not in _COMPANIES))
+        ):
             return None
         if text[start - 1 : start] in ("-", "_", ".") and start > 1 and _is_alnum(text[start - 2]):
             return None

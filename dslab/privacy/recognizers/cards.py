@@ -93,6 +93,8 @@ def read(document: Document, chunk: Chunk) -> Span | None:
     if not called:
         if kind == "rare" or (label is not None and label.bound and label.kind in _DENIED):
             return None
+        if len(chunk.shape) > 1 and _among_bytes(text, chunk):
+            return None
         if len(digits) == 18 and _BORN.fullmatch(digits):
             return None  # a resident ID of Gansu (62) with a wrong check digit
         if not _is_card_shape(chunk.shape) or (chunk.has_break and chunk.shape[:3] != (4, 4, 4)):
@@ -101,6 +103,19 @@ def read(document: Document, chunk: Chunk) -> Span | None:
             return None
     evidence = "pattern+issuer+checksum" + ("+context" if called else "")
     return Span(chunk.start, chunk.end, "CARD", 0.97 if called else 0.93, f"card:{evidence}")
+
+
+def _among_bytes(text: str, chunk: Chunk) -> bool:
+    """Does a group of hexadecimal signs as long as the card's stand next to it? Then it is a line of bytes."""
+    size = chunk.shape[0]
+    for group in (text[max(0, chunk.start - size - 2) : chunk.start - 1], text[chunk.end : chunk.end + size + 2]):
+        signs = group.strip()
+        if len(signs) == size and _HEX.fullmatch(signs) and not signs.isdigit():
+            return True
+    return False
+
+
+_HEX = re.compile("[0-9a-f]+|[0-9A-F]+")
 
 
 def _is_card_shape(shape: tuple[int, ...]) -> bool:

@@ -48,7 +48,7 @@ _SHARED_LEFT = re.compile(
     r"(?:手机|电话|微信|phone|tel|mobile|wechat|vx)[号码]{0,2} ?[/、&或和] ?(?:QQ|扣扣)[号码]{0,2}[:：]? ?\Z",
     re.IGNORECASE,
 )
-_PART_LEFT = re.compile(r"[0-9A-Z]{2,}[-_]\Z|[0-9][-_]\Z")
+_PART_LEFT = re.compile(r"[0-9A-Z]{2,}[-_]\Z|[0-9][A-Za-z]{0,4}[-_]\Z")
 _DENIED = NEGATIVE - {"money"}
 
 

@@ -54,10 +54,11 @@ def numbers_in(text: str, groups: Groups) -> Iterator[tuple[int, int]]:
 
 def _starts_anew(text: str, piece: Groups, total: int, start: int, end: int) -> bool:
     gap = text[piece[-1][1] : start]
-    if "\n" in gap and _is_broken(text, piece, total, end - start) and _BREAK.fullmatch(gap):
-        # A number of its own, or too much for the one before.
+    if "\n" in gap and _BREAK.fullmatch(gap):
         rest = _STRETCH.match(text, start)
-        return bool(_WHOLE_LINE.match(text, start) or (rest and total + sum(map(str.isdigit, rest[0])) > 13))
+        more = sum(map(str.isdigit, rest[0])) if rest else end - start
+        if _is_broken(text, piece, total, more):
+            return _WHOLE_LINE.match(text, start) is not None  # a number of its own
     if gap == "  " and (total >= 7 or _WHOLE_LINE.match(text, start)):
         return True  # columns of a table
     if start - piece[-1][1] > 3 or not _INNER.fullmatch(gap) or total + end - start > 16:
@@ -85,7 +86,9 @@ _WHOLE_LINE = re.compile(
     r"(?:[2-9][0-9]{2}[\-. ][0-9]{3}[\-. ][0-9]{4}|0[0-9]{2,3}[\- ][0-9]{7,8}|[0-9]{10,11}"
     r"|[48]00(?:[ .\-]?[0-9]){7})(?![0-9])"
 )
-_STRETCH = re.compile("[0-9]{1,16}(?:[ .-][0-9]{1,16}){0,5}")
+_STRETCH = re.compile(
+    r"[0-9]{1,16}(?:[.\-][0-9]{1,16}| [0-9]{3,16}(?![0-9]| ?[A-Za-z一-鿿])){0,5}(?:(?: [0-9]{2}){2,4}(?![0-9]))?"
+)
 _ITEM = re.compile(
     r"[.)、．）](?![0-9])|\.[0-9] ?[A-Za-z一-鿿]| ?[一-鿿]|[ \-](?:hours?|days?|hrs?|h|years?|min|times|people|am|pm)\b"
 )

@@ -157,7 +157,7 @@ def _is_free(text: str, start: int, end: int) -> bool:
         last = left[-1]
         if last.isascii() and last.isalnum() and not _GLUED_WORD.search(text, max(0, start - 10), start):
             return False
-        if last in "+#$¥_€£":
+        if last in "+#$¥_€£" or (left == "\n-" and text[start - 3 : start - 2].isdigit()):
             return False
         if last in "-.," and len(left) == 2 and left[0].isascii() and left[0].isalnum() and last != ",":
             return False
