@@ -13,7 +13,7 @@ words is not enough: in "my phone is off, order 13800138000" the word that count
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dslab.privacy.labels import CHINESE, CHINESE_FILLERS, ENGLISH, FILLERS
 from dslab.privacy.tables import Tables
@@ -30,8 +30,7 @@ _CAMEL = re.compile("(?<=[a-z])(?=[A-Z])")
 _SPREAD = re.compile("(?<![\u4e00-\u9fff])(?:[\u4e00-\u9fff] {1,4})+[\u4e00-\u9fff](?![\u4e00-\u9fff])")
 
 
-@dataclass(frozen=True, slots=True)
-class Label:
+class Label(NamedTuple):
     """A word that names a value.
 
     kind:  its family. gap: characters between word and value. bound: nothing but punctuation and filler between.
@@ -45,8 +44,7 @@ class Label:
     where: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Unit:
+class _Unit(NamedTuple):
     """A word of a window: a label (kind), filler (kind "") or something else (kind None)."""
 
     kind: str | None
@@ -101,7 +99,7 @@ def _english(tokens: list[tuple[str, int, int]], at: int, line_end: int) -> tupl
     """The label that starts at a token, of three, two or one words; and how many further tokens it takes."""
     word, start, end = tokens[at]
     word = word.lower()
-    for more in (2, 1):
+    for more in (2, 1) if word in _OPENERS else ():
         in_line = line_end < start or (at + more < len(tokens) and tokens[at + more][1] < line_end)
         if at + more < len(tokens) and tokens[at + more][1] - end <= 14 and in_line:
             phrase = " ".join(token[0] for token in tokens[at : at + more + 1]).lower()
@@ -111,6 +109,9 @@ def _english(tokens: list[tuple[str, int, int]], at: int, line_end: int) -> tupl
     if kind is None and word in FILLERS:
         kind = ""
     return _Unit(kind, word, start, end), 0
+
+
+_OPENERS = frozenset(phrase.partition(" ")[0] for phrase in ENGLISH if " " in phrase)
 
 
 def _chinese(run: str, start: int) -> list[_Unit]:
@@ -144,11 +145,12 @@ _BY_FIRST = _by_first()
 class Context:
     """The labels around positions of one text. Tables are read once, when the first value asks."""
 
-    __slots__ = ("_tables", "text")
+    __slots__ = ("_left", "_tables", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
         self._tables: Tables | None = None
+        self._left: tuple[int, list[Label]] = (-1, [])
 
     @property
     def tables(self) -> Tables:
@@ -158,7 +160,12 @@ class Context:
         return self._tables
 
     def left(self, start: int) -> list[Label]:
-        """Labels before a position, nearest first; not past the line above."""
+        """Labels before a position, nearest first; not past the line above. Often asked again for the same one."""
+        if self._left[0] != start:
+            self._left = start, self._labels_before(start)
+        return self._left[1]
+
+    def _labels_before(self, start: int) -> list[Label]:
         begin = max(0, start - _WINDOW)
         window = self.text[begin:start]
         lines = window.rsplit("\n", 3)

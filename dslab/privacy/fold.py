@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _SPACES = "\u00a0\u2000-\u200a\u202f\u205f\u3000"
 _DASHES = "\u2010-\u2015\u2212\ufe58\ufe63"
@@ -33,8 +33,7 @@ _INVISIBLE_ONE = re.compile(f"[{_INVISIBLE}]")
 _SPACE_ONE = re.compile(f"[{_SPACES}]")
 
 
-@dataclass(frozen=True, slots=True)
-class Folded:
+class Folded(NamedTuple):
     """A folded text and the way back. Pieces of equal length map one to one; `cuts` lists where that shifts.
 
     text:   what patterns read.

@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from dslab.privacy.context import NEGATIVE, Context, Label
-from dslab.privacy.recognizers.runs import spots
+from dslab.privacy.recognizers.runs import NO_SPOTS, Spots, spots
+from dslab.privacy.signs import Signs
 from dslab.privacy.spans import Span
 
 
@@ -19,17 +21,26 @@ class Document:
     """A folded text, the types wanted, and what several recognizers need of it.
 
     text:  what patterns read. lower: the same in lower case, for words; its positions may differ from the text's.
+    signs: what a text without any value lacks. Made when first asked for, because few texts need them:
     spots: the runs of digits, and the digits glued to letters. context: the labels around values.
     """
 
-    __slots__ = ("_asked", "context", "lower", "policy", "spots", "text", "types")
-
     def __init__(self, text: str, types: frozenset[str], policy: str = "recall") -> None:
         self.text, self.types, self.policy = text, types, policy
-        self.lower = text.lower()
-        self.spots = spots(text)
-        self.context = Context(text)
+        self.signs = Signs(text)
         self._asked: tuple[int, int, Label | None] | None = None
+
+    @cached_property
+    def lower(self) -> str:
+        return self.text.lower()
+
+    @cached_property
+    def spots(self) -> Spots:
+        return spots(self.text) if self.signs.has_digit else NO_SPOTS
+
+    @cached_property
+    def context(self) -> Context:
+        return Context(self.text)
 
     def label(self, start: int, end: int) -> Label | None:
         """The label that names the value text[start:end]; asked several times for the same value."""

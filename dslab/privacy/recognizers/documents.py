@@ -8,7 +8,7 @@ of the world are six to nine letters and digits, which is nothing without a word
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from dslab.privacy.recognizers.base import Document
 from dslab.privacy.spans import Span
@@ -25,6 +25,7 @@ _PLATE = re.compile(
     r"|(?<=使)[0-9]{3}[·.]?[0-9]{3}(?![0-9]))"
 )
 _ARMED_POLICE = re.compile(rf"WJ ?[{_PROVINCES}]?[·•]?[0-9]{{4}}[0-9XBTSHJDxbtshjd](?![0-9A-Za-z])")
+_ALNUM = re.compile("[0-9a-z]")
 _CAR = frozenset(("plate",))
 _NOT_CAR = frozenset(("goods", "order", "money", "version"))
 _CHINESE_PASSPORT = re.compile(r"(?:[EGDSPHMCKegdspmhck]|[EeDdSsPpKkCcMmHh][A-Za-z])[0-9]{7,8}|1[45][0-9]{7}")
@@ -34,12 +35,14 @@ _GENERAL_PASSPORT = re.compile(
 _PASS = frozenset(("passport", "cn_id"))
 
 
-def find(document: Document) -> Iterator[Span]:
+def find(document: Document) -> Iterable[Span]:
     """CN_PLATE and PASSPORT."""
-    if "CN_PLATE" in document.types and not document.text.isascii():
-        yield from _plates(document)
-    if "PASSPORT" in document.types:
-        yield from _passports(document)
+    found: list[Span] = []
+    if "CN_PLATE" in document.types and not document.text.isascii() and _ALNUM.search(document.signs.words):
+        found += _plates(document)
+    if "PASSPORT" in document.types and document.signs.has_digit:
+        found += _passports(document)
+    return found
 
 
 def _plates(document: Document) -> Iterator[Span]:
@@ -72,6 +75,8 @@ def _passports(document: Document) -> Iterator[Span]:
     if not _may_name_passports(document):
         return
     for start, end in _codes(text):
+        if text[start:end].isalpha():
+            continue
         compact = text[start:end].replace(" ", "").upper()
         digits = sum(char.isdigit() for char in compact)
         if not digits or _SIZE.fullmatch(compact) or _DAY.fullmatch(compact):

@@ -9,7 +9,7 @@ out `icon@2x.png`, `x@self.weight` and `pkg@1.2.3`. `git@host:path` is a remote,
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from dslab.privacy.recognizers.base import Document, walk_left
 from dslab.privacy.recognizers.domains import is_top_level
@@ -33,10 +33,13 @@ _COMMON = re.compile(r"\.(?:com|cn|org|net)\Z")
 _MAIL_WORD = re.compile(r"e-?mail|mail|邮箱|邮件|邮", re.IGNORECASE)
 
 
-def find(document: Document) -> Iterator[Span]:
+def find(document: Document) -> Iterable[Span]:
     """EMAIL."""
-    text = document.text
-    at = text.find("@") if "EMAIL" in document.types else -1
+    return _all(document.text) if b"@" in document.signs.rest and "EMAIL" in document.types else ()
+
+
+def _all(text: str) -> Iterator[Span]:
+    at = text.find("@")
     while at >= 0:
         span = _around(text, at)
         if span:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from dslab.privacy.context import Label
 from dslab.privacy.recognizers.base import Document, walk_left
@@ -95,10 +95,13 @@ _PRIVATE = ((10,), (127,), (192, 168), (169, 254), *((172, second) for second in
 _FAMOUS = frozenset(("8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9", "0.0.0.0"))
 
 
-def find(document: Document) -> Iterator[Span]:
+def find(document: Document) -> Iterable[Span]:
     """IP."""
-    if "IP" not in document.types:
-        return
+    may_be = document.signs.has_digit or b":" in document.signs.rest  # the digits of face:cafe::beef are letters
+    return _all(document) if may_be and "IP" in document.types else ()
+
+
+def _all(document: Document) -> Iterator[Span]:
     text, taken = document.text, 0
     for match in _V6.finditer(text):
         if match.start() >= taken:

@@ -10,7 +10,7 @@ written as a Chinese mobile and has a prefix or a length that no mobile has.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import phonenumbers
 
@@ -48,10 +48,12 @@ _PATIENCE = 40
 _DENIED = NEGATIVE | {"key", "ssn", "card", "uscc", "passport", "iban"}
 
 
-def find(document: Document) -> Iterator[Span]:
+def find(document: Document) -> Iterable[Span]:
     """PHONE_INTL."""
-    if "PHONE_INTL" not in document.types:
-        return
+    return _all(document) if document.signs.has_digit and "PHONE_INTL" in document.types else ()
+
+
+def _all(document: Document) -> Iterator[Span]:
     text, taken = document.text, 0
     if "+" in text:
         for match in _PLUS.finditer(text):

@@ -35,6 +35,9 @@ class Spots:
     mixed: tuple[int, ...]
 
 
+NO_SPOTS = Spots((), ())
+
+
 def spots(text: str) -> Spots:
     """Read the text once.
 

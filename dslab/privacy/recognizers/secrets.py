@@ -12,11 +12,12 @@ fixed texts `PRIVATE KEY` and `://`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from dslab.privacy.recognizers.base import Document, walk_left
 from dslab.privacy.recognizers.entropy import entropy, is_placeholder, is_random, switches
 from dslab.privacy.recognizers.keywords import assigned
+from dslab.privacy.signs import Signs
 from dslab.privacy.spans import Span
 
 _SHORTEST = 16
@@ -42,6 +43,11 @@ _KEY = re.compile(
     rf"|[MNO]{_REST}{{23,27}}\.{_REST}{{6}}\.{_REST}{{27,40}}(?!{_REST})"
     r")"
 )
+# Its first signs, and what of them is left when prose is taken away.
+_LACKING = [
+    (Signs(sign).rest, sign)
+    for sign in ("SG.", "AKIA", "ASIA", "LTAI", "glpat-", "hf_", "k_live_", "npm_", "ghp_", "gho_", "ghs_")
+]
 _UNDIGITED = re.compile("SG[.]|A[KS]IA|LTAI|glpat-|hf_|npm_|gh[pos]_|[srp]k_live_")
 _BOT = re.compile(rf"(?<![0-9])[0-9]{{8,10}}:AA{_REST}{{33}}(?!{_REST})")
 _AZURE = re.compile(
@@ -65,37 +71,46 @@ _PREFIX = re.compile(
 )
 
 
-def find(document: Document) -> Iterator[Span]:
+# What is left of every secret but a named one (signs.py): a digit, or a sign of the few that may lack one.
+_SHAPED = re.compile(rb"[0-9=_]|://|-----|SG|AKIA|ASIA|LTAI")
+
+
+def find(document: Document) -> Iterable[Span]:
     """SECRET."""
     if "SECRET" not in document.types:
-        return
-    text = document.text
+        return ()
+    named = assigned(document)
+    rest = document.signs.rest
+    if _SHAPED.search(rest) or (b"-" in rest and "glpat-" in document.text):
+        return [*_shaped(document), *named]
+    return named
+
+
+def _shaped(document: Document) -> Iterator[Span]:
+    text, rest = document.text, document.signs.rest
     yield from _prefixed(document)
-    if ":AA" in text:
+    if b":AA" in rest:
         yield from (Span(*m.span(), "SECRET", 0.98, "secret:shape") for m in _BOT.finditer(text))
-    if "=" in text and ("Key=" in text or "sig=" in text):
+    if b"=" in rest and ("Key=" in text or "sig=" in text):
         for match in _AZURE.finditer(text):
             if not is_placeholder(match[1]) and is_random(match[1]):
                 yield Span(*match.span(1), "SECRET", 0.98, "secret:keyword+shape")
-    if "://" in text and "hooks" in text:
+    if b"://" in rest and "hooks" in text:
         for match in _HOOK.finditer(text):
             yield Span(*match.span(1 if match[1] else 2), "SECRET", 0.98, "secret:shape")
-    if "-----BEGIN" in text:
+    if b"-----BEGIN" in rest:
         yield from _pem(text)
-    if "://" in text and "@" in text:
+    if b"://" in rest and b"@" in rest:
         for match in _URL.finditer(text):
             if not is_placeholder(match[2]) and not _IS_PORT.match(match[2]):
                 yield Span(*match.span(2), "SECRET", 0.97, "secret:url")
-    yield from assigned(document)
 
 
 def _prefixed(document: Document) -> Iterator[Span]:
     """Keys that begin with their maker's sign, in words of 16 signs and more that hold a digit next to a letter."""
     text, past = document.text, 0
     starts = [*document.spots.mixed]
-    if any(sign in text for sign in ("AKIA", "ASIA", "LTAI", "glpat-", "SG.")) or (
-        "_" in text and any(sign in text for sign in ("hf_", "k_live_", "npm_", "ghp_", "gho_", "ghs_"))
-    ):
+    if any(left in document.signs.rest and sign in text for left, sign in _LACKING):
         # These may hold no digit before a letter.
         starts = sorted([*starts, *(m.start() for m in _UNDIGITED.finditer(text))])
     for spot in starts:
