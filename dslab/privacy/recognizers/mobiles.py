@@ -19,7 +19,7 @@ _PLAUSIBLE = re.compile(r"1(?!54)[3-9][0-9]{9}")
 _COUNTRY = re.compile(r"(?:0086|86)(?=1[3-9])")
 _PLUS_LEFT = re.compile(r"[(（]?\+ ?\Z")
 _FOREIGN_BEFORE = re.compile(r"\+ ?[0-9]{1,3}[ \-.)]{0,2}\Z")
-_CODE_BEFORE = re.compile(r"(?:\+|[(（]\+?|)(?:0086|86)[)）]?[ \-.]{0,3}\Z")
+_CODE_BEFORE = re.compile(r"(?:\+|[(（]\+?|(?<![0-9]))(?:0086|86)[)）]?[ \-.]{0,3}\Z")
 _SHAPES = frozenset(((11,), (3, 4, 4), (3, 8), (3, 3, 5), (7, 4), (4, 4, 3), (3, 5, 3), (4, 3, 4)))
 _SUM_LEFT = re.compile(r"[0-9)] ?[=×*^÷] ?\Z|(?<![0-9])[0-9]{1,6} [/+\-] \Z")
 _SUM_RIGHT = re.compile(
@@ -69,6 +69,8 @@ def read(document: Document, chunk: Chunk) -> Span | None:
     if not is_assigned and not _PLAUSIBLE.fullmatch(digits):
         return None
     is_usual = (shape in _SHAPES or max(shape) == 1) and ("." not in joints or shape == (3, 4, 4))
+    if any(joint in ("  ", "   ") for joint in joints) and (not is_usual or len(set(joints)) > 1):
+        return None  # columns of a table
     before = chunk.before
     if code:
         plus = _PLUS_LEFT.search(text, max(0, start - 3), start)

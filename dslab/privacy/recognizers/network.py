@@ -129,7 +129,7 @@ def _is_v4(document: Document, start: int, end: int) -> bool:
         return False  # 0.0.0.0/8 is "this network"; 0.13.1.184 is a version
     if max(octets) > 255 or (text[start - 1 : start] in ("%", ".") and start) or text[end : end + 1].isdigit():
         return False
-    right = text[end : end + 20]
+    right = text[end : end + 40]
     if (right[:1].isascii() and right[:1].isalpha()) or (
         _FILE.match(right) and not _RANGE.match(right) and not _PORT.match(right)
     ):
@@ -146,8 +146,8 @@ def _is_v4(document: Document, start: int, end: int) -> bool:
             return False
     line = left.rpartition("\n")[2]
     column = document.context.column(start)
-    if column and column.kind in ("ip", *_SOFTWARE):
-        return column.kind == "ip"
+    if column and column.kind == "ip":
+        return True
     if _NOT_AFTER.match(right) or _VERSION_LEFT.search(left) or _TITLE.fullmatch(line) or _UPGRADE_LEFT.search(left):
         return False
     # Versions begin with small numbers, and with those of browsers.
@@ -163,7 +163,7 @@ def _is_v4(document: Document, start: int, end: int) -> bool:
     if _PORT.match(right) or (label and label.kind == "ip" and (label.bound or (label.gap <= 24 and not is_named))):
         return True
     if column and column.kind != "number":
-        return column.kind not in _NOT_IP and max(octets) > 40
+        return column.kind not in _NOT_IP and column.kind != "software" and max(octets) > 40
     if document.policy == "precision":
         return False
     if not (is_high and _is_private(octets)) and _is_software(octets, label, left, right):

@@ -41,7 +41,10 @@ _GLUED_WORD = re.compile(r"(?<![0-9A-Za-z])(?:tel|phone|fax|ph|call|mob|t|f|m|te
 _EXTENSION = re.compile(r"x[0-9]|ext", re.IGNORECASE)
 _DECIMALS = re.compile(r"[0-9]\.[0-9]+[ \-/][0-9]+\.[0-9]")
 _CLOCK_LEFT = re.compile(r"[0-9]{2}:\Z")
-_BYTE_LINE = re.compile("(?:0x)?[0-9A-Fa-f]{7,16}:?  ?(?:[0-9A-Fa-f]{2,8} ){3}")  # an offset, and bytes
+_BYTE_LINE = re.compile(
+    "(?:0x)?[0-9A-Fa-f]{7,16}:?  ?"
+    "(?:(?:[0-9A-Fa-f]{2} ){4}|(?:[0-9A-Fa-f]{4} ){4}|(?:[0-9A-Fa-f]{6} ){3}|(?:[0-9A-Fa-f]{8} ){2})"
+)  # an offset, and bytes
 _MOBILE = re.compile("861[3-9][0-9]{9}")
 _CODES = frozenset(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
 _PATIENCE = 40
@@ -57,7 +60,9 @@ def _all(document: Document) -> Iterator[Span]:
     text, taken = document.text, 0
     if "+" in text:
         for match in _PLUS.finditer(text):
-            span = _international(text, match.start(), match.end()) or _broken(text, match.start())
+            span = _international(text, match.start(), match.end())
+            if span is None and not is_hotline(match[0]):
+                span = _broken(text, match.start())
             if span and span.start >= taken:
                 taken = span.end
                 yield span
