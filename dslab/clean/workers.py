@@ -20,12 +20,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import connection, sharedctypes
 from typing import Any
 
 import numpy as np
 
+from dslab import signals
 from dslab.clean.errors import Failure, failure
 
 POLL_SECONDS = 0.2
@@ -99,12 +100,11 @@ def _round(
     pending: dict[Future[Any], tuple[int, Any]] = {}
     with _pool(min(workers, len(queue)), meter) as pool:
         while queue or pending:
-            try:
+            # Held: a worker that starts during an interruption is not ended with the others, and shows a traceback.
+            with suppress(BrokenProcessPool), signals.held():  # what is pending says that the pool is broken
                 while queue and len(pending) <= workers:  # one more than can run: no worker waits for us
                     pending[pool.submit(_in_worker, work, *queue[0])] = queue[0]
                     queue.popleft()
-            except BrokenProcessPool:
-                pass  # what is pending says so too
             done, _ = wait(pending, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
             tick(*meter.sums)
             for future in done:

@@ -15,6 +15,8 @@ import time
 import corpora
 import pytest
 
+from dslab import signals
+
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="sends signals")
 BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 
@@ -31,7 +33,8 @@ def run(command: list[str], folder, **environment: str) -> tuple[int, str, str]:
 @pytest.mark.parametrize("module", ["dslab", "dslab.cli"])
 def test_while_it_still_imports_it_dies_of_it_without_a_word(tmp_path, number, module):
     (tmp_path / "typer.py").write_text(f"import os\nos.kill(os.getpid(), {int(number)})\n")
-    got = run(["-m", module, "clean", "in", "-o", "out"], tmp_path, PYTHONPATH=str(tmp_path), DSLAB_NO_SETUP="1")
+    paths = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    got = run(["-m", module, "clean", "in", "-o", "out"], tmp_path, PYTHONPATH=paths, DSLAB_NO_SETUP="1")
     assert got == (-number, "", "")
 
 
@@ -55,7 +58,10 @@ def test_after_its_last_word_it_is_not_heard(tmp_path, number):
     corpora.corpus(tmp_path / "in", shards=1, n=2)
     program = (
         "import atexit, os\nfrom dslab import cli\n"
-        f"atexit.register(os.kill, os.getpid(), {int(number)})\n"
+        "@atexit.register\n"
+        "def send():\n"
+        f"    os.kill(os.getpid(), {int(number)})\n"
+        "    sum(range(9))\n"
         "cli.main(['clean', 'in', '-o', 'out', '--workers', '1'])\n"
     )
     code, out, err = run(["-c", program], tmp_path)
@@ -72,6 +78,42 @@ def test_what_was_ignored_from_the_start_stays_so(tmp_path):
         "for answer in (signals.quiet, signals.listen):\n    answer()\n    os.kill(os.getpid(), signal.SIGINT)\n"
     )
     assert run(["-c", program], tmp_path) == (0, "", "")
+
+
+@BOTH
+def test_a_worker_that_is_being_started_is_started_first(tmp_path, number):
+    """Sent while the pool asks for its second process; the first is there, and neither may complain of the end."""
+    program = (
+        "import os\nfrom concurrent.futures import ProcessPoolExecutor as Pool\nfrom dslab import cli\n"
+        "start, began, came = Pool._spawn_process, [], []\n"
+        "def spawn(pool):\n"
+        "    began.append(1)\n"
+        f"    len(began) == 2 and os.kill(os.getpid(), {int(number)})\n"
+        "    start(pool)\n"
+        "    came.append(1)\n"
+        "Pool._spawn_process = spawn\n"
+        "try:\n    cli.main(['clean', 'in', '-o', 'out', '--workers', '2'])\n"
+        "except SystemExit as end:\n    print(end.code, len(began), len(came))\n"
+    )
+    corpora.corpus(tmp_path / "in", shards=2, n=20)
+    code, out, err = run(["-c", program], tmp_path)
+    assert (code, out) == (0, "130 2 2\n"), err
+    assert "Traceback" not in err
+
+
+def test_held_is_answered_once_and_then_as_before():
+    answers = []
+    old = signal.signal(signal.SIGTERM, lambda *event: answers.append(event))
+    try:
+        with signals.held():
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert answers == []
+        assert len(answers) == 1
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert len(answers) == 2
+    finally:
+        signal.signal(signal.SIGTERM, old)
 
 
 @pytest.mark.parametrize("wait", [0.0, 0.2])
