@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "dslab"
-TOPICS = {"attention", "precision", "privacy", "dedup", "clean", "lora", "inference", "models"} & {
+TOPICS = {"attention", "precision", "privacy", "dedup", "clean", "lora", "training", "inference", "models"} & {
     folder.name for folder in PACKAGE.iterdir() if folder.is_dir()
 }
 FORBIDDEN = {

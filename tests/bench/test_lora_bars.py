@@ -96,6 +96,13 @@ def test_the_studys_bars_follow_its_figures(folder: Path) -> None:
     assert {row.holds for row in table.rows} == {None}
 
 
+made_with_the_notebook = pytest.mark.skipif(
+    not list((Path(__file__).parents[2] / "notebooks").glob("04_*.ipynb")),
+    reason="the study and the table belong to notebook 04, which is not there yet",
+)
+
+
+@made_with_the_notebook
 def test_the_kept_study_is_whole_and_reaches_its_bars() -> None:
     rows = lora_study.load()
     have = {key(row["run"]) for row in rows}
@@ -108,6 +115,7 @@ def test_the_kept_study_is_whole_and_reaches_its_bars() -> None:
     assert [row.quantity for row in table.rows if not row.holds] == []
 
 
+@made_with_the_notebook
 def test_the_saved_table_reaches_every_bar() -> None:
     table = lora.load("lora")
     assert len(table.rows) >= 15
