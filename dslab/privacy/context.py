@@ -115,19 +115,21 @@ _OPENERS = frozenset(phrase.partition(" ")[0] for phrase in ENGLISH if " " in ph
 
 
 def _chinese(run: str, start: int) -> list[_Unit]:
-    found, at, size = [], 0, len(run)
+    found: list[_Unit] = []
+    at = unknown = 0  # from `unknown` on, no word has begun
+    size = len(run)
     while at < size:
         for word, kind in _BY_FIRST.get(run[at], ()):
             if run.startswith(word, at):
+                if unknown < at:
+                    found.append(_Unit(None, run[at - 1], start + unknown, start + at))
                 found.append(_Unit(kind, word, start + at, start + at + len(word)))
-                at += len(word)
+                at = unknown = at + len(word)
                 break
         else:
-            if not found or found[-1].kind is not None or found[-1].end != start + at:
-                found.append(_Unit(None, run[at], start + at, start + at + 1))
-            else:
-                found[-1] = _Unit(None, run[at], found[-1].start, start + at + 1)
             at += 1
+    if unknown < size:
+        found.append(_Unit(None, run[-1], start + unknown, start + size))
     return found
 
 
