@@ -206,7 +206,7 @@ class Context:
     def right(self, end: int) -> Label | None:
         """The label right behind a position: in brackets, after a dash, or before the end of the sentence."""
         match = _BEHIND.match(self.text, end)
-        unit = next((unit for unit in units(match["a"] or match["b"]) if unit.kind), None) if match else None
+        unit = next((unit for unit in units(match[match.lastgroup or 0]) if unit.kind), None) if match else None
         if unit is None or unit.kind in WEAK:
             return None
         return Label(unit.kind or "", unit.word, unit.start, True, "right")
@@ -234,6 +234,11 @@ class Context:
 _BEHIND = re.compile(
     r"\s?[(（\[\-/]\s?(?P<a>[A-Za-z]{1,12}|[\u4e00-\u9fff]{1,6})"
     r"|\s(?:is (?:my|the|our|his|her) )?(?P<b>[A-Za-z]{2,10})(?=\s*(?:[,.;)\n]|\Z))"
+    r"|,?\s(?:is|was|as)\s(?:(?:my|the|our|his|her|their|your|a|best|new|old|direct|work|home|office|main) ){0,3}"
+    r"(?:number )?(?:to |for )?"
+    r"(?P<c>[A-Za-z]{2,10})(?![A-Za-z]|\s?[:=])"
+    r"|\s?(?:—|–|<-|←|--?>?)\s?(?P<d>[A-Za-z]{2,12})(?=\s*(?:[,.;)\n]|\Z))"
+    r"|,?\s?[,，]?(?:(?:就|这)?是|为)(?:我|你|他|她|我们|他们|公司|单位|家里|办公室|本人|新|旧|家|的){0,3}(?P<e>[\u4e00-\u9fff]{2,6})(?![:：])"
 )
 _CLOSING = (")", "）")
 _OF_NUMBER = re.compile("[0-9] ?[(（]\\Z")

@@ -69,7 +69,7 @@ _ENGLISH = {
     "goods": """
         isbn, issn, ean, upc, barcode, gtin, asin, sku, part, pn, p n, model, serial, serial number, sn, s n,
         item, product, catalog, catalogue, article, ndc, part no, part number, stock, product code, component,
-        mpn, fcc, cas
+        mpn, product id, fcc, cas
     """,
     "size": """
         bytes, byte, size, length, len, offset, byte offset, content length, file size, filesize, inode, ino, pos,
@@ -92,7 +92,8 @@ _ENGLISH = {
         thread, hash, commit, md5, sha, sha1, sha256,
         gb, gbt, iso, din, ieee, ansi, jis, digest, checksum, ein, vat, duns, fein, npi, dea, siren,
         siret, abn, icp, snowflake, record, entry, doi, pmid, patent, tweet, status, message id,
-        msg id, user id, userid, object id, trace id, span id, session, primary key,
+        msg id, user id, userid, member id, member no, account id, customer id,
+        object id, trace id, span id, session, primary key,
         nct, rfc, bug, issue, pr, errno, error, hex, addr 0x, pointer, version id
     """,
     "time": """
@@ -106,6 +107,7 @@ _ENGLISH = {
     """,
     "version": """
         package, step, version, ver, release, firmware, oid, section, chapter, clause, upgrade, upgraded, chrome,
+        object identifier,
         driver, changelog, sec, assemblyversion, fileversion, productversion, file version, product version,
         kernel, dll, sdk, snmp, figure, table, appendix, paragraph, described, defined, specified, fw, hw, sw,
         fig, update, updated to,

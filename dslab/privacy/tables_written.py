@@ -63,8 +63,13 @@ class Marked:
             return None
         if bisect_right(self._ends, position) > bisect_right(self._ends, begin):
             return None
+        if self._text.find("</tr", self._rows[row], position) >= 0:
+            return None  # behind a row, and in no other
         first, head = self._head(bisect_right(self._rows, begin - 1))
-        column = sum(1 for _ in self._cell.finditer(self._text, self._rows[row], position)) - 1
+        marks = [mark.end() for mark in self._cell.finditer(self._text, self._rows[row], position)]
+        column = len(marks) - 1
+        if marks and "\n\n" in self._text[marks[-1] : position]:
+            return None
         if row <= first:
             return None
         return head[column] if 0 <= column < len(head) else ""

@@ -20,6 +20,8 @@ ATTACKS = [
     "1:", "ab:", "GB82 ", "|", "a|1234567 ", "a,1234567\n", "sk-", "护照E1 ", '{"a":"1234567",', "x\u200b",
     "1\u200b", "1(", "xn--a.", "1/", "9a", "密码", "&a=1", "12 ", "1234 ", "A1B2C3D4 ",
     "passport 123456 ", "a@b.com ", "\\u0031", '"', "token,x\n",
+    "curl -u a:b ", " -pA1", "IDENTIFIED BY ", "password A1a ", "1\n2. ", "+1 23\n45 ", "ewog0", "*", "passport A1, ",
+    "</tr><td>1234567 ",
 ]  # fmt: skip
 SHORT, GROWTH, ALLOWED = 4_000, 4, 6.0
 

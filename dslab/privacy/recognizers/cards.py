@@ -88,6 +88,8 @@ def read(document: Document, chunk: Chunk) -> Span | None:
         and digits[0] == "6"
     ):
         return None  # a longer card of a network whose cards have up to 19 digits
+    if "." in chunk.joints and (len(chunk.shape) == 2 or not _is_card_shape(chunk.shape)):
+        return None  # decimals
     label = document.label(chunk.start, chunk.end)
     called = label is not None and label.kind in _LABELS and (label.bound or label.gap <= 32)
     if not called:

@@ -53,6 +53,8 @@ def _plates(document: Document) -> Iterator[Span]:
         body = match[0][2:]
         digits, letters = sum(c.isdigit() for c in body), sum(c.isascii() and c.isalpha() for c in body)
         # At most two letters by the standard; more of them, or few digits, only where somebody says "plate".
+        if digits == 2 and body[-1] in "挂学警":
+            digits, letters = 3, 2  # the last sign is evidence enough
         called = (digits < 3 or letters > 2) and document.is_called(start, end, _CAR)
         if ((digits < 3 or letters > 2) and not called) or document.is_denied(start, end, _NOT_CAR):
             continue
@@ -74,6 +76,7 @@ def _passports(document: Document) -> Iterator[Span]:
     text = document.text
     if not _may_name_passports(document):
         return
+    last_end = -100
     for start, end in _codes(text):
         if text[start:end].isalpha():
             continue
@@ -87,15 +90,32 @@ def _passports(document: Document) -> Iterator[Span]:
         if chinese and _BEHIND.match(text, end):
             yield Span(start, end, "PASSPORT", 0.75, "passport:pattern+context")
             continue
+        if 0 < start - last_end <= 12 and digits >= 4 and _is_next(document, last_end, start, compact):
+            last_end = end
+            yield Span(start, end, "PASSPORT", 0.7, "passport:pattern+context")
+            continue
         label = document.label(start, end)
         if label is None or label.kind not in _PASS or (label.kind == "cn_id" and not chinese):
             continue
         if not chinese and digits < 4 and not (label.bound and text[start:end].isupper() and end - start >= 8):
             continue
         if label.bound or label.gap <= (24 if chinese else 12):
+            last_end = end
             yield Span(start, end, "PASSPORT", 0.75 if chinese else 0.7, "passport:pattern+context")
 
 
+def _is_next(document: Document, last_end: int, start: int, code: str) -> bool:
+    """The next of a list, passport IN ('C0FX21844', 'E12345678'); not of a row whose column is another."""
+    text = document.text
+    if not _LIST.fullmatch(text, last_end, start):
+        return False
+    if code.isdigit() and not text[last_end - len(code) : last_end].isdigit():
+        return False
+    column = document.context.column(start)
+    return column is None or column.kind == "passport"
+
+
+_LIST = re.compile(r"[\"'`]?\]?(?: ?[,;、，；/] ?| (?:and|or|和|或) |[和或及])(?:and |or )?[\"'`\[]?")
 _SIZE = re.compile("[0-9]+X[0-9]+")
 _BEHIND = re.compile("号?(?:的)?(?:普通|因私|因公|外交)?护照")
 _DAY = re.compile("(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])[0-3][0-9]")

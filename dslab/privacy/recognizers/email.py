@@ -29,6 +29,8 @@ _LITERAL = re.compile(r"\[(?:IPv6:)?[0-9A-Fa-f:.]{3,45}\]")
 _URL_LOGIN = re.compile(r"://[^\s/@]{0,200}\Z")
 _SCP = re.compile(r":[~/]|:[A-Za-z0-9._\-]{1,64}/")
 _PASSWORD_BEHIND = re.compile(r":[^/\s]{0,20}[^A-Za-z0-9._\-/~\s]")
+# What a mask left of an address: z***g@example.com. Two stars behind a blank make letters bold.
+_MASKED_LEFT = re.compile(r"(?:[0-9A-Za-z][*#]{2}|[*#•●]{3}|[•●])\Z")
 _COMMON = re.compile(r"\.(?:com|cn|org|net)\Z")
 _MAIL_WORD = re.compile(r"e-?mail|mail|邮箱|邮件|邮", re.IGNORECASE)
 
@@ -60,7 +62,7 @@ def _around(text: str, at: int) -> Span | None:
         start = quoted
     else:
         start = _trim(text, walk_left(text, at, _LOCAL_SIGNS, 130), at)
-        if start >= at or at - start > 64:
+        if start >= at or at - start > 64 or _MASKED_LEFT.search(text, max(0, start - 4), start):
             return None
     end = _domain_end(text, start, at)
     if end is None:

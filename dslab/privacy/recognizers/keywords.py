@@ -6,11 +6,12 @@ value. A password may be what people choose (`hunter2!`); a key, token or secret
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterable, Iterator
 
 from dslab.privacy.recognizers.base import Document
-from dslab.privacy.recognizers.entropy import is_password, is_placeholder, is_random
+from dslab.privacy.recognizers.entropy import is_password, is_placeholder, is_random, switches
 from dslab.privacy.spans import Span
 
 # What is searched for, in lower case. Whatever else belongs to the name follows or precedes.
@@ -30,7 +31,8 @@ _NAME = re.compile(
     re.IGNORECASE,
 )
 _CHINESE = re.compile(
-    "(?:密码|口令|密钥|私钥|令牌|秘钥|凭据|暗号)(?:是|为|改成|改为|设为|重置为|：|:|=|＝|[ \\t]"
+    "(?:密码|口令|密钥|私钥|令牌|秘钥|凭据|暗号)(?:已?(?:重置|修改|变更|设置|更新)[成为]"
+    "|是|为|改成|改为|设为|：|:|=|＝|[ \\t]"
     "|“|\"|「|`|'|【|（|\\(){1,4}"
 )
 _CHINESE_HINTS = ("密码", "口令", "密钥", "私钥", "令牌", "秘钥", "凭据", "暗号")
@@ -76,7 +78,7 @@ def _english(document: Document) -> Iterator[Span]:
             if position < past:
                 continue
             near = text[position : position + 40]
-            if not any(sign in near for sign in _SIGNS) and not near.lower().startswith("bearer"):
+            if not (_BARE.match(near) or any(sign in near for sign in _SIGNS) or near[:6].lower() == "bearer"):
                 continue
             name = _NAME.match(text, position)
             if name and _is_name(text, position, name):
@@ -92,13 +94,18 @@ def _chinese(document: Document) -> Iterator[Span]:
     text = document.text
     for found in _CHINESE.finditer(text):
         value = _plain(text, found.end())
-        if len(value) >= 6 and not is_placeholder(value) and is_password(value):
+        if len(value) >= 6 and not is_placeholder(value) and (is_password(value) or _is_base64(value)):
             yield Span(found.end(), found.end() + len(value), "SECRET", 0.9, "secret:keyword+entropy")
     for hint in _CHINESE_HINTS:
         at = text.find(hint)
         while at >= 0:
             yield from _column(document, at)
             at = text.find(hint, at + 2)
+
+
+def _is_base64(value: str) -> bool:
+    """Base64 that begins with a slash, as no path does: 20 signs and more, an end in = or two slashes at most."""
+    return len(value) >= 20 and is_random(value) and (value.endswith("=") or value.count("/") <= 2)
 
 
 def _column(document: Document, position: int) -> Iterator[Span]:
@@ -160,7 +167,8 @@ def _value(text: str, match: re.Match[str]) -> tuple[int, int, bool]:
     """Where the value behind a name stands, and whether it is a secret."""
     word, start = match["word"].lower(), match.end()
     explicit = match["gap"].strip(" \t\"'`])") != "" or match["scheme"] is not None
-    if not explicit and word != "bearer":
+    is_option = not explicit and _OPTION_LEFT.search(text, max(0, match.start() - 24), match.start()) is not None
+    if not explicit and not is_option and word != "bearer":
         return _unsigned(text, match)
     quote = match["quote"] or (match["scheme"] or "")[:1].strip("BbTt")
     if quote in _QUOTED:
@@ -168,30 +176,43 @@ def _value(text: str, match: re.Match[str]) -> tuple[int, int, bool]:
         value = found[0] if found else ""
     else:
         value = _plain(text, start)
-    end, chosen = start + len(value), word in _CHOSEN and explicit
+    end, chosen = start + len(value), word in _CHOSEN and (explicit or is_option)
     if "hash" in match["tail"].lower() or match["tail"].lower().strip("_-. ") == "id":
         return start, end, False
     if len(value) < 6 or (" " in value and not chosen) or is_placeholder(value[:80]):
         return start, end, False
     if match["gap"].strip() == ">" and not text.startswith("</", end):
         return start, end, False
+    if "basic" in (match["scheme"] or "").lower() and _is_login(value):
+        return start, end, True
     if chosen and (is_password(value) or is_random(value)):
         return start, end, True
     if (
         word == "key"
         and _DIGEST.fullmatch(value)
-        and not _QUALIFIED.search(text, max(0, match.start() - 12), match.start())
+        and not _QUALIFIED.search(text, max(0, match.start() - 16), match.start())
     ):
         return start, end, False  # a bare "key" is also what tables and caches have
     return start, end, len(value) >= 16 and is_random(value) and not _is_public(text, match)
 
 
+def _is_login(value: str) -> bool:
+    """Base64 of user:password, as HTTP's Basic sends it."""
+    try:
+        decoded = base64.b64decode(value + "=" * (-len(value) % 4), validate=True)
+    except ValueError:
+        return False
+    return b":" in decoded and decoded.isascii() and decoded.decode().isprintable()
+
+
 def _unsigned(text: str, match: re.Match[str]) -> tuple[int, int, bool]:
-    """A password behind blanks alone: in quotes, or filling the rest of a form's line."""
+    """A password or key behind blanks alone: in quotes, filling the rest of a form's line, or too odd for a word."""
     start, quote = match.end(), match["quote"] or ""
     found = _QUOTED[quote].match(text, start) if quote in _QUOTED else None
     value = found[0] if found else _plain(text, start)
     end = start + len(value)
+    if _is_odd(text, match, value):
+        return start, end, True
     in_form = text[match.start() - 1 : match.start()] in ("", "\n") and text[end : end + 1] in ("", "\n", "\r")
     is_shown = (found is not None or in_form) and match["word"].lower() in _CHOSEN and not is_placeholder(value[:80])
     return (
@@ -202,6 +223,36 @@ def _unsigned(text: str, match: re.Match[str]) -> tuple[int, int, bool]:
 
 
 _DIGIT = re.compile("[0-9]")
+# A name, blanks, and a word of eight signs with a digit.
+_BARE = re.compile(r"[A-Za-z_\-]{3,20}(?: [A-Za-z]{2,6})?[ \t]{1,8}(?=\S{8})[^\s0-9]{0,24}[0-9]")
+_OPTION_LEFT = re.compile(r"(?<![0-9A-Za-z\-])--?(?:[a-z]{1,12}[\-_.]?){0,2}\Z")
+# Names with a number, dates, sizes, addresses: what prose puts behind "password" and "token".
+_ORDINARY = re.compile(
+    r"[A-Za-z]+[\-_ ./]?v?[0-9]+(?:[.\-][0-9A-Za-z]+)*|[0-9]+(?:[.\-–/:][0-9]+)*[A-Za-z%+]{0,8}|\S+@\S+\.\w+"
+    r"|[0-9]{4}-[0-9]{2}-\S+|\(.*|[A-Z0-9]+(?:[\-_][A-Z0-9]+)+|(?:[A-Z]{1,3}[a-z]{1,12}[0-9]{0,2}){2,6}"
+    r"|(?:[a-z]+[_\-])+[a-z0-9]+|[0-9]+(?:st|nd|rd|th|x)[\-/].*|(?:[a-z0-9]+[/\-])+[a-z0-9]*"
+)
+
+
+_HASH_BEHIND = re.compile(r" ?[(（]?(?:hash|digest|checksum|md5|sha)", re.IGNORECASE)
+
+
+def _is_odd(text: str, match: re.Match[str], value: str) -> bool:
+    """Is a word behind "password" or "api key" no word of a sentence: three kinds of signs, or drawn at random?"""
+    word, tail = match["word"].lower(), match["tail"].lower()
+    if len(value) < 8 or "hash" in tail or tail.strip("_-. ") == "id" or is_placeholder(value[:80]) or " " in value:
+        return False
+    if _HASH_BEHIND.match(text, match.end() + len(value)):
+        return False
+    if len(value) >= 16 and is_random(value) and not _ORDINARY.fullmatch(value) and word != "authorization":
+        is_named = (
+            word != "key" or "secret" in tail or _QUALIFIED.search(text, max(0, match.start() - 16), match.start())
+        )
+        return bool(is_named) and not _is_public(text, match)
+    if word not in _CHOSEN or not is_password(value) or not _DIGIT.search(value) or _ORDINARY.fullmatch(value):
+        return False
+    kinds = sum((not value.islower(), not value.isupper(), not value.isalnum()))
+    return any(char.isalpha() for char in value) and kinds + (switches(value) >= 4) >= 3
 
 
 def _is_public(text: str, match: re.Match[str]) -> bool:
@@ -213,7 +264,9 @@ def _is_public(text: str, match: re.Match[str]) -> bool:
 
 _DIGEST = re.compile(r"[0-9a-f]{16,128}|[0-9A-F]{16,128}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _QUALIFIED = re.compile(
-    r"(?:api|secret|access|private|auth|sign(?:ing)?|encrypt(?:ion)?|master|app|account|client)[ _\-]?\Z", re.IGNORECASE
+    r"(?:api|secret|access|private|auth|sign(?:ing)?|encrypt(?:ion)?|master|app|account|client|subscription|service"
+    r"|webhook|license|storage|admin|consumer|shared|deploy)[ _\-]?\Z",
+    re.IGNORECASE,
 )
 _PUBLIC = re.compile(
     r"(?:public|pub|cache|primary|foreign|sort|partition|object|s3|row|idempotency|dedup|index|hot|map|shard"

@@ -18,7 +18,8 @@ ASSIGNED = re.compile(r"1(?:[38][0-9]|4[579]|5[0-35-9]|6[2567]|7[0-35-8]|9[0-35-
 _PLAUSIBLE = re.compile(r"1(?!54)[3-9][0-9]{9}")
 _COUNTRY = re.compile(r"(?:0086|86)(?=1[3-9])")
 _PLUS_LEFT = re.compile(r"[(（]?\+ ?\Z")
-_FOREIGN_BEFORE = re.compile(r"\+ ?[0-9]{1,3}[ \-.)]{0,2}\Z")
+_FOREIGN_BEFORE = re.compile(r"\+ ?[0-9]{1,3}[ \-.)）]{0,2}(?:[(（]0[)）][ \-.]?|[ \-]0[ \-])?\Z")
+_DIALLED_BEFORE = re.compile(r"(?<![0-9.\-])00 ?[2-9][0-9]{1,2}(?:[ \-.]{1,2}|[ \-]?[(（]0[)）][ \-.]?)\Z")
 _CODE_BEFORE = re.compile(r"(?:\+|[(（]\+?|(?<![0-9]))(?:0086|86)[)）]?[ \-.]{0,3}\Z")
 _SHAPES = frozenset(((11,), (3, 4, 4), (3, 8), (3, 3, 5), (7, 4), (4, 4, 3), (3, 5, 3), (4, 3, 4)))
 _SUM_LEFT = re.compile(r"[0-9)] ?[=×*^÷] ?\Z|(?<![0-9])[0-9]{1,6} [/+\-] \Z")
@@ -28,7 +29,11 @@ _SUM_RIGHT = re.compile(
     r"| ?[×*^÷] ?[0-9]| [/+\-] [0-9]{1,4}(?![0-9.\-])| ?= ?[0-9]"
     r"|[ \t]{1,4}(?:\.{0,2}/)?[0-9A-Za-z_.\-/]{1,60}\.(?:tar|gz|zip|iso|img|bin|sql|log|dmp|bak|rar|7z|xz|mp4|mkv"
     r"|jsonl?|parquet|db)(?![0-9A-Za-z])"
-    r"|\t\.{0,2}/"
+    r"|\t\.{0,2}/|[ \t]{1,8}(?:\.{1,2}/"
+    r"|/(?:var|home|usr|opt|data|tmp|mnt|srv|etc|root|dev|media|backup|boot)(?![A-Za-z]))"
+    r"|\t\.(?=\s|\Z)| B(?=[\s,;)|]|\Z)|\+[0-9] records"
+    r"|,? (?:free|used|total|transferred|available|copied)(?![0-9A-Za-z])"
+    r"|(?:[ \t]{1,12}[0-9]{1,15}){0,2}[ \t]{1,8}[0-9]{1,3}%"
 )
 # A count of bytes by what a program writes before it: modes of `ls -l`, a status of HTTP, a range, a call.
 _SIZE_LEFT = re.compile(
@@ -37,6 +42,29 @@ _SIZE_LEFT = re.compile(
     r"|(?:bytes?|ranges?|offsets?|sizes?|lengths?|usage|expected)"
     r"[\"' :=]{1,3}(?:[0-9]{1,20}[,/ \-]{1,2}(?:of |got |to )?){1,2}\Z"
     r"|(?:seek|alloc|truncate|resize|reserve|sleep|advise|pread|pwrite)[a-z0-9_]{0,4}\((?:[^()\n]{1,20}, ?)?\Z",
+    re.IGNORECASE,
+)
+# The same by its word; asked where no telephone is named.
+_COUNT_LEFT = re.compile(
+    r"(?:\A|[\n,{;|(\[\t]|, ) {0,8}[\"']?"
+    r"(?:free|used|total|avail(?:able)?|transferred)[\"']?[:=] {0,4}\Z"
+    r"|(?:disk|mem(?:ory)?|space|swap|heap|bytes|zfs)[ _\-.]?(?:free|used|total|avail(?:able)?)[\"']?[:=]? {0,4}"
+    r"(?:[0-9]{1,20} ?(?:/|of) ?)?\Z"
+    r"|(?:free|used|total|disk|available)[ _\-.]?(?:space|mem|storage)[\"']?[:=]? {0,4}\Z"
+    r"|(?<![A-Za-z])(?:total|avail(?:able)?|returned|rss|vms|transferred|copied|downloaded|uploaded|remaining|allocated"
+    r"|progress)[\"']?[:=]?[ \t]{1,14}(?:[0-9]{1,20} ?(?:/|of) ?)?\Z"
+    r"|_(?:bytes|total|count|seconds|sum)(?:\{[^{}\n]{0,40}\})? \Z|bytes \*/\Z"
+    r"|已(?:传输|下载|上传|用|使用)[ :：]{0,2}\Z"
+    r"|(?:size_t|usize|off_t)[ ]\w{1,20} ?= ?\Z|(?:Mem|Swap):(?:[ \t]{1,12}[0-9]{1,15}){0,5}[ \t]{1,12}\Z"
+    r"|(?:/dev/[a-z0-9/\-]{1,30}|tmpfs|overlay)[ \t]{1,12}(?:[0-9]{1,15}[ \t]{1,12}){0,2}\Z",
+    re.IGNORECASE,
+)
+# A number that is called the id of somebody or something; "account" and "user" alone are often a mobile.
+_ID_LEFT = re.compile(
+    r"(?:(?<![a-z])u(?:ser)?[ _\-]?id|(?<![a-z])(?:member|account|acct|customer|client|player|profile|product|shop"
+    r"|seller|buyer|order|goods|item|group|tenant)[ _\-]?id|(?<![a-z])(?:member|membership)[ _\-]?(?:no\.?|number)"
+    r"|(?:会员|用户|账号|账户|帐号|玩家|客户|商品|店铺|产品|租户)[ _]?(?:id|编号)|会员卡?号)"
+    r"[\"')）]?[ \t]?[:：=#是为]{0,2}[ \t]?[\"'(（]?\Z",
     re.IGNORECASE,
 )
 _WORD_RIGHT = re.compile(r"[a-z]+(?![0-9A-Z@])")
@@ -80,13 +108,24 @@ def read(document: Document, chunk: Chunk) -> Span | None:
         if prefix:
             start, before = prefix.start(), None
             code = prefix
-        elif _FOREIGN_BEFORE.search(text, max(0, start - 8), start):
+        elif _FOREIGN_BEFORE.search(text, max(0, start - 12), start):
             return None
+        else:
+            dialled = _DIALLED_BEFORE.search(text, max(0, start - 12), start)
+            # "0049 151 52622212"; but "0049 13812345678" is line 49 of a list, unless somebody says phone.
+            if dialled and (shape != (11,) or _is_phone(document, dialled.start(), chunk.end)):
+                return None
     if text[start : start + 1] in ("(", "（") and not re.search("[)）]", text[start : chunk.end]):
         start += 1
     if before in (".", "-") or chunk.after == "." or not _side_by_side(chunk, shape, joints, bool(code)):
         return None
     if not _stands_alone(text, start, chunk.end, bool(code)):
+        return None
+    if not _is_phone(document, start, chunk.end) and (
+        _ID_LEFT.search(text, max(0, start - 24), start)
+        or _COUNT_LEFT.search(text, max(0, start - 80), start)
+        or _is_id_column(document, start, chunk.end)
+    ):
         return None
     is_certain = (code and text[start] in "+(") or _SHARED_LEFT.search(text, max(0, start - 16), start)
     if not is_certain and document.is_denied(start, chunk.end, _DENIED):
@@ -103,6 +142,19 @@ def read(document: Document, chunk: Chunk) -> Span | None:
         "pattern" + ("+prefix" if is_assigned else "") + ("+country" if code else "") + ("+context" if called else "")
     )
     return Span(start, chunk.end, "CN_MOBILE", 0.8, f"cn_mobile:{evidence}")
+
+
+def _is_phone(document: Document, start: int, end: int) -> bool:
+    label = document.label(start, end)
+    return label is not None and label.kind == "phone" and label.bound
+
+
+def _is_id_column(document: Document, start: int, end: int) -> bool:
+    label = document.label(start, end)
+    return label is not None and label.where == "column" and label.word.lower() in _IDS
+
+
+_IDS = frozenset(("id", "uid", "user id", "userid", "member id", "account id", "customer id", "member no", "会员号"))
 
 
 def _without(shape: tuple[int, ...], joints: tuple[str, ...], taken: int) -> tuple[tuple[int, ...], tuple[str, ...]]:

@@ -74,7 +74,7 @@ _NOT_AFTER = re.compile(
     r"|or (?:later|newer|higher|above|earlier|older)|and (?:later|above|newer)"
     r"|版|及以上|以上|或更高|之前的版本|节|章|条|\((?:[0-9a-f]{7,40}|build|release|amd64|x64|x86)"
     r"|above|below|released|release|build|update|patch|firmware|已发布|发布|升级|及以下"
-    r"|\[[a-z]{2}\]|is already installed"
+    r"|(?:所示|所述|所列)|\[[a-z]{2}\]|is already installed"
     r"|[:：\-–—] ?(?:fix|bug|initial|first|improv|minor|修复|新增|优化|改进|解决|首个|首次)"
     r"|(?:first|initial|final|stable|beta|alpha|public) (?:release|version)"
     r"|(?:CHS|ENU|x64|x86|beta|alpha|rc[0-9]?|stable|lts|sp[0-9])(?![A-Za-z]))",
@@ -87,6 +87,10 @@ _SOFT_AFTER = re.compile(
     r"|\|? ?(?:MIT|Apache-?2|BSD|L?GPL|ISC|MPL)(?![A-Za-z]))",
     re.IGNORECASE,
 )
+_FIGURE_LEFT = re.compile(r"(?:如|见|参照?|[详参]见|按照?|依|第|\A|[\n（(，。])(?:图|表|附[图表录]|公?式|节|章|条) ?\Z")
+_HOSTS = re.compile(r"[ \t]{1,12}[a-z][a-z0-9\-]*(?:\.[a-z0-9\-]+)+(?:[ \t\r\n]|\Z)")
+# Beginnings of object identifiers: attributes and extensions of certificates, SNMP, algorithms of ISO members.
+_ARCS = frozenset(((2, 5, 4), (2, 5, 29), (1, 3, 6), (1, 2, 840), (1, 2, 156)))
 _HEADING = re.compile(r"[ \t]{1,3}[A-Za-z一-鿿《(（]|[ \t]*[\n,|\t]|[ \t]*\Z|[、，。；]")
 _IP = frozenset(("ip",))
 _SOFTWARE = frozenset(("software", "version"))
@@ -148,7 +152,13 @@ def _is_v4(document: Document, start: int, end: int) -> bool:
     column = document.context.column(start)
     if column and column.kind == "ip":
         return True
-    if _NOT_AFTER.match(right) or _VERSION_LEFT.search(left) or _TITLE.fullmatch(line) or _UPGRADE_LEFT.search(left):
+    if (
+        _NOT_AFTER.match(right)
+        or (max(octets) <= 40 and _FIGURE_LEFT.search(left))
+        or _VERSION_LEFT.search(left)
+        or _TITLE.fullmatch(line)
+        or _UPGRADE_LEFT.search(left)
+    ):
         return False
     # Versions begin with small numbers, and with those of browsers.
     is_high = octets[0] >= 160 or (_is_private(octets) and max(octets) > 40)
@@ -172,6 +182,10 @@ def _is_v4(document: Document, start: int, end: int) -> bool:
         return True
     # No word helps. Four small numbers are a version or a section; so are any at the start of a line before a title.
     at_line_start = line.strip(" \t#*>-(（[【") == ""
+    if at_line_start and _is_private(octets) and _HOSTS.match(right):
+        return True
+    if tuple(octets[:3]) in _ARCS:
+        return False
     if at_line_start and ((max(octets) <= 40 and _HEADING.match(right)) or line.endswith(("【", "["))):
         return False
     if is_named:
@@ -214,7 +228,8 @@ def _v6(document: Document, inside: int) -> tuple[Span | None, int]:
     if text[begin] == ":" and text[begin : begin + 2] != "::":
         begin += 1
     elif text[begin : begin + 2] == "::" and before and (before.isalnum() or before in "_>)]") and before.isascii():
-        if not _NAMED.search(text, max(0, begin - 12), begin):
+        in_tag = before == ">" and text.startswith("</", stop) and any(map(str.isdigit, text[begin:stop]))
+        if not in_tag and not _NAMED.search(text, max(0, begin - 12), begin):
             return None, stop  # std::vector
     elif text[begin : begin + 3] == ":::":
         begin += 1

@@ -15,6 +15,7 @@ from dslab.privacy.recognizers.base import Document
 from dslab.privacy.recognizers.runs import Chunk, Groups, chunks
 from dslab.privacy.spans import Span
 
+_SSN_SHAPES = frozenset(((3, 2, 4), (9,)))
 _SSN_LABELS = frozenset(("ssn",))
 _SSN_NOT = frozenset(("phone", "card", "order", "goods", "device", "version", "time", "money", "qq", "passport"))
 
@@ -80,8 +81,8 @@ _WORD_LEFT = re.compile(r"(?<![0-9A-Za-z])[A-Za-z]{2,11}\Z")
 
 
 def _ssn(document: Document, chunk: Chunk) -> Span | None:
-    """3-2-4 digits. With dashes the shape is enough; with spaces, dots or none, a label must say so."""
-    if "US_SSN" not in document.types or len(chunk.digits) != 9 or chunk.has_break or not chunk.is_whole:
+    """3-2-4 digits. With dashes the shape is enough; with spaces, dots, none or a line break, a label must say so."""
+    if "US_SSN" not in document.types or len(chunk.digits) != 9 or not chunk.is_whole:
         return None
     digits, text = chunk.digits, document.text
     if digits[:3] in ("000", "666") or digits[0] == "9" or digits[3:5] == "00" or digits[5:] == "0000":
@@ -89,11 +90,11 @@ def _ssn(document: Document, chunk: Chunk) -> Span | None:
     if _touches(text, chunk.start, chunk.end):
         return None
     dashed = chunk.shape == (3, 2, 4) and chunk.joints == ("-", "-")
-    if dashed and document.policy == "recall":
+    if dashed and not chunk.has_break and document.policy == "recall":
         if document.is_denied(chunk.start, chunk.end, _SSN_NOT):
             return None
         return Span(chunk.start, chunk.end, "US_SSN", 0.85, "us_ssn:pattern")
-    has_shape = chunk.shape in ((3, 2, 4), (9,)) or chunk.is_spelled
+    has_shape = chunk.shape in _SSN_SHAPES or chunk.is_spelled or (chunk.has_break and chunk.unbroken in _SSN_SHAPES)
     if not has_shape or not document.is_called(chunk.start, chunk.end, _SSN_LABELS):
         return None
     return Span(chunk.start, chunk.end, "US_SSN", 0.9, "us_ssn:pattern+context")

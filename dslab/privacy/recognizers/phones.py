@@ -10,11 +10,12 @@ written as a Chinese mobile and has a prefix or a length that no mobile has.
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator
 
 import phonenumbers
 
-from dslab.privacy.context import NEGATIVE, Label
+from dslab.privacy.context import NEGATIVE, Label, units
 from dslab.privacy.labels import PHONE_WORDS
 from dslab.privacy.recognizers.base import Document
 from dslab.privacy.recognizers.phone_shapes import (
@@ -27,12 +28,18 @@ from dslab.privacy.recognizers.phone_shapes import (
 )
 from dslab.privacy.spans import Span
 
-_PLUS = re.compile(r"\+ ?[(（]?[0-9]{1,3}(?:[ .\-/()（）]{0,3}[0-9]){5,14}")
-_PLUS_BROKEN = re.compile(
-    r"\+ ?[(（]?[0-9]{1,3}(?:[ .\-/()（）]{0,3}[0-9]){3,11}[ \-]?\r?\n[ \t]{0,8}[0-9](?:[ .\-]?[0-9]){1,9}"
-)
+_PLUS = re.compile(r"\+ ?[(（]?[0-9]{1,3}(?:[ .\-/()（）]{0,3}[0-9]){2,14}")
+# The next line of a number that a line break parts, and what says that its digits are something else: the next item of
+# a list, a field, a date.
+_NEXT_LINE = re.compile(r"[ \-]?\r?\n[ \t]{0,8}(?P<digits>[0-9]{2,11}(?:[ .\-]{1,2}[0-9]{2,6}){0,4})")
+_NOT_NEXT = re.compile(r"[0-9A-Za-z]|[.)）:：、=/%|\t,_](?=\S)|[.)）:：、] |[.\-][0-9]| ?[*=×÷]")
 _OTHER_NUMBER = re.compile("号[:： ]{0,2}\\Z")
+_ENDS_LINE = re.compile(r"[ \t\r]*(?:\n|\Z)")
 _GROUP = re.compile("[0-9]+")
+# A number and its owner in brackets, before the next member of a list: "17088362687（妻子），".
+_MEMBER_LEFT = re.compile(
+    r"(?<![0-9])(?P<number>[+0-9(][0-9 \-()]{5,20}[0-9])(?: ?[(（][^()（）\n0-9]{1,12}[)）])?[,，;；、/或和 ]{1,3}\Z"
+)
 # What stands between the members of a list, in a line or one a line.
 _LIST = re.compile(r"[\"')）]?(?: ?[,;、/，；|&]|)\s{0,8}(?:or |and |和|或|[\-*•] )?\s?[\"'(（]?")
 _SUM_LEFT = re.compile(r"[0-9)] ?[=×*^÷] ?\Z")
@@ -40,6 +47,7 @@ _SUM_RIGHT = re.compile(r" ?[×*^÷=] ?[0-9]| [/+] [0-9]{1,4}(?![0-9.\- /]?[0-9]
 _GLUED_WORD = re.compile(r"(?<![0-9A-Za-z])(?:tel|phone|fax|ph|call|mob|t|f|m|telephone|number)\Z", re.IGNORECASE)
 _EXTENSION = re.compile(r"x[0-9]|ext", re.IGNORECASE)
 _DECIMALS = re.compile(r"[0-9]\.[0-9]+[ \-/][0-9]+\.[0-9]")
+_MASKED_LEFT = re.compile(r"(?:[0-9A-Za-z]\*{2,}|\*{3,})\Z")
 _CLOCK_LEFT = re.compile(r"[0-9]{2}:\Z")
 _BYTE_LINE = re.compile(
     "(?:0x)?[0-9A-Fa-f]{7,16}:?  ?"
@@ -58,19 +66,25 @@ def find(document: Document) -> Iterable[Span]:
 
 def _all(document: Document) -> Iterator[Span]:
     text, taken = document.text, 0
+    international: deque[int] = deque()
     if "+" in text:
         for match in _PLUS.finditer(text):
+            if match.end() - match.start() < 8 and "\n" not in text[match.end() : match.end() + 3]:
+                continue
             span = _international(text, match.start(), match.end())
-            if span is None and not is_hotline(match[0]):
-                span = _broken(text, match.start())
+            if not is_hotline(match[0]):
+                span = _broken(text, match, span) or span
             if span and span.start >= taken:
                 taken = span.end
+                international.append(taken)
                 yield span
     last_end, misses, is_mentioned = -100, 0, True
     for groups in document.spots.runs:
         for start, end in numbers_in(text, groups):
             if not is_mentioned and not is_nanp(text[start - 1 : end]) and not is_nanp(text[start:end]):
                 continue
+            while international and international[0] <= start:
+                last_end = max(last_end, international.popleft())
             span = _national(document, start, end, last_end)
             if span:
                 last_end = span.end
@@ -97,6 +111,19 @@ def is_possible(digits: str) -> bool:
     national = digits[len(code) :].lstrip("0")
     number = phonenumbers.PhoneNumber(country_code=int(code), national_number=int(national or 0))
     return bool(phonenumbers.is_possible_number(number))
+
+
+def is_valid(digits: str) -> bool:
+    """Is a number of this form given out under its country code?
+
+    >>> is_valid("442079460958"), is_valid("44207946")
+    (True, False)
+    """
+    code = next((digits[:n] for n in (1, 2, 3) if int(digits[:n]) in _CODES), None)
+    if code is None or not 7 <= len(digits) <= 16:
+        return False
+    number = phonenumbers.PhoneNumber(country_code=int(code), national_number=int(digits[len(code) :].lstrip("0") or 0))
+    return bool(phonenumbers.is_valid_number(number))
 
 
 def _international(text: str, start: int, end: int) -> Span | None:
@@ -130,10 +157,24 @@ def _international(text: str, start: int, end: int) -> Span | None:
     return None
 
 
-def _broken(text: str, start: int) -> Span | None:
-    """`+` and digits that go on behind a line break, where the first line alone is no number."""
-    match = _PLUS_BROKEN.match(text, start)
-    return _international(text, start, match.end()) if match else None
+def _broken(text: str, match: re.Match[str], found: Span | None) -> Span | None:
+    """`+` and digits that the next line completes, where the first line alone is no number, or a very short one."""
+    stop = found.end if found else match.end()
+    line = _NEXT_LINE.match(text, stop)
+    if line is None or (found is None and len(match[0]) > 20):
+        return None
+    head = "".join(_GROUP.findall(text[match.start() : stop]))
+    if len(head) >= 10 or (found and len(head) > 9) or not head or head[0] == "0":
+        if len(head) >= 12 or is_valid(head):
+            return None
+    elif is_valid(head) and not _ENDS_LINE.match(text, line.end()):
+        return None
+    for group in reversed(list(_GROUP.finditer(text, line.start("digits"), line.end()))):
+        digits = head + "".join(_GROUP.findall(text[stop : group.end()]))
+        if is_valid(digits) and not _NOT_NEXT.match(text, group.end()) and not _MOBILE.fullmatch(digits):
+            start = opens_bracket(text, match.start(), group.end())
+            return Span(start, group.end(), "PHONE_INTL", 0.7, "phone_intl:pattern+country+length")
+    return None
 
 
 def _national(document: Document, start: int, end: int, last_end: int) -> Span | None:
@@ -142,7 +183,9 @@ def _national(document: Document, start: int, end: int, last_end: int) -> Span |
     end = cut_extension(text, start, end)
     start = opens_bracket(text, start, end)
     digits = "".join(_GROUP.findall(text[start:end]))
-    if not _is_free(text, start, end) or not _is_shaped(text[start:end], digits):
+    if not _is_free(text, start, end):
+        return None
+    if not _is_shaped(text[start:end], digits) and not _is_plain_nanp(document, start, end):
         return None
     if digits == text[start:end] and _is_account(text, start, end, digits):
         return None
@@ -150,11 +193,22 @@ def _national(document: Document, start: int, end: int, last_end: int) -> Span |
     called = _is_called(document, label, start, text[start:end], digits)
     if not called and 0 <= start - last_end <= 16 and (label is None or label.kind == "phone" or not label.bound):
         called = _LIST.fullmatch(text, last_end, start) is not None
+    if not called and (label is None or label.kind == "phone" or not label.bound):
+        called = _follows_phone(document, start)
     if called:
         return Span(start, end, "PHONE_INTL", 0.6, "phone_intl:pattern+context")
     if document.policy == "recall" and text[start] == "(" and is_nanp(text[start:end]) and not _is_denied(label):
         return Span(start, end, "PHONE_INTL", 0.5, "phone_intl:pattern")
     return None
+
+
+def _follows_phone(document: Document, start: int) -> bool:
+    """Is this the next of a list whose number before is called a phone?"""
+    member = _MEMBER_LEFT.search(document.text, max(0, start - 44), start)
+    if member is None or not 7 <= sum(map(str.isdigit, member["number"])) <= 15:
+        return False
+    label = next((found for found in document.context.left(member.start("number"))), None)
+    return label is not None and label.kind == "phone" and label.bound
 
 
 def _is_free(text: str, start: int, end: int) -> bool:
@@ -163,6 +217,8 @@ def _is_free(text: str, start: int, end: int) -> bool:
     if left:
         last = left[-1]
         if last.isascii() and last.isalnum() and not _GLUED_WORD.search(text, max(0, start - 10), start):
+            return False
+        if last == "*" and _MASKED_LEFT.search(text, max(0, start - 5), start) and right[:1] != "*":
             return False
         if last in "+#$¥_€£" or (left == "\n-" and text[start - 3 : start - 2].isdigit()):
             return False
@@ -198,6 +254,17 @@ def _is_shaped(value: str, digits: str) -> bool:
     return len(set(digits)) > 1 and (len(digits) <= 15 or digits.startswith("00")) and not digits.startswith("000")
 
 
+def _is_plain_nanp(document: Document, start: int, end: int) -> bool:
+    """Ten digits that could be a day and an hour, or begin like a Chinese number, where they are called a phone."""
+    if not _TEN.fullmatch(document.text, start, end):
+        return False
+    label = document.label(start, end)
+    return label is not None and label.kind == "phone" and label.bound and len(set(document.text[start:end])) > 1
+
+
+_TEN = re.compile("[2-9][0-9]{2}[2-9][0-9]{6}")
+
+
 def _is_account(text: str, start: int, end: int, digits: str) -> bool:
     """A QQ account, named on its right, or on its left together with something else."""
     if digits[0] == "0" or len(digits) > 10:
@@ -220,7 +287,7 @@ def _is_called(document: Document, label: Label | None, start: int, value: str, 
         if grouped and len(digits) >= 9 and any(f.word in ("number", "numbers") and f.bound for f in left):
             return True
     if label is None:
-        return False
+        return grouped and len(digits) >= 9 and _is_called_behind(document, start + len(value))
     if label.kind == "phone":
         if not label.word.isascii() and not grouped and not re.fullmatch(r"0[0-9]{8,13}|[2-9][0-9]{6,7}", digits):
             return False  # a Chinese number in one piece: a landline, with its area or without
@@ -228,6 +295,19 @@ def _is_called(document: Document, label: Label | None, start: int, value: str, 
     if label.kind == "phoneish":
         return (label.bound or label.gap <= 16) and len(digits) >= 9 and grouped
     return False
+
+
+def _is_called_behind(document: Document, end: int) -> bool:
+    """Is a telephone the first thing named in the rest of the clause: "212 555 0142, John's cell"?"""
+    match = _CLAUSE.match(document.text, end)
+    found = next((unit for unit in units(match[0]) if unit.kind), None) if match else None
+    if found is None or found.kind != "phone" or len(found.word) < 2 or match is None:
+        return False
+    return not _NAMES_NEXT.match(document.text, end + found.end)
+
+
+_CLAUSE = re.compile(r"[^\n0-9.;；。|\t<>{}=]{2,32}")
+_NAMES_NEXT = re.compile(r"[\w ]{0,12}[:：=]|[ \w]{0,8} ?[+(（]?[0-9]")
 
 
 def _is_denied(label: Label | None) -> bool:

@@ -21,6 +21,8 @@ from dslab.privacy.checksums import PROVINCES
 _SPOT = re.compile(r"[0-9](?:[0-9 .()\-/\n\r+\t（）]{5,}[0-9Xx]|[A-Za-z])")
 _GROUP = re.compile("[0-9]+")
 _JOINT = re.compile(r"[ .\-]|  {1,2}| - |[ \-]?\r?\n[ \t]{0,8}")
+# A short number that opens a line as the next item of a list does: "2. call back".
+_ITEM = re.compile(r"[.)、．）](?![0-9])[ \t]*[^\s0-9]")
 _MOST_DIGITS = 19
 _MOST_GROUPS = 6
 
@@ -88,6 +90,17 @@ class Chunk:
         return any("\n" in joint for joint in self.joints)
 
     @property
+    def unbroken(self) -> tuple[int, ...]:
+        """The shape with a group that the end of a line parts in one piece."""
+        joined = list(self.shape[:1])
+        for size, joint in zip(self.shape[1:], self.joints, strict=True):
+            if joint.strip() == "" and "\n" in joint:
+                joined[-1] += size
+            else:
+                joined.append(size)
+        return tuple(joined)
+
+    @property
     def is_whole(self) -> bool:
         """Not a part of a longer number on either side."""
         if self.before in (".", "-") or self.after in (".", "-"):
@@ -116,10 +129,12 @@ def chunks(text: str, groups: Groups) -> Iterator[tuple[int, list[Chunk]]]:
                 last + 1 < count
                 and groups[last + 1][1] - groups[last + 1][0] == 1
                 and _JOINT.fullmatch(text, groups[last][1], groups[last + 1][0])
+                and not _opens_item(text, groups, last + 1)
             ):
                 last += 1
-            if last - first + 1 in _SPELLED:
-                yield first, [_chunk(text, groups, first, last)]
+            spelled = _ends_of_spelled(text, groups, first, last)
+            if spelled:
+                yield first, [_chunk(text, groups, first, end) for end in spelled]
             elif last - first < 3:
                 yield first, list(_grouped(text, groups, first))
             first = last + 1
@@ -134,22 +149,46 @@ def chunks(text: str, groups: Groups) -> Iterator[tuple[int, list[Chunk]]]:
 _SPELLED = frozenset((9, 11, 13, 14, 15, 16, 17, 18, 19))
 
 
+def _opens_item(text: str, groups: Groups, at: int) -> bool:
+    """Is this group the number of the next line's item?"""
+    (before, (start, end)) = groups[at - 1][1], groups[at]
+    return end - start <= 2 and "\n" in text[before:start] and _ITEM.match(text, end) is not None
+
+
+def _ends_of_spelled(text: str, groups: Groups, first: int, last: int) -> list[int]:
+    """Where a number written digit by digit may end: with the series, or with its first line."""
+    ends = [last] if last - first + 1 in _SPELLED else []
+    if 9 < last - first <= _MOST_DIGITS + 2:
+        line = text.find("\n", groups[first][1], groups[last][0])
+        if line >= 0:
+            stop = next(at for at in range(first, last + 1) if groups[at][0] > line) - 1
+            ends += [stop] if stop - first + 1 in _SPELLED else []
+    return ends
+
+
 def _grouped(text: str, groups: Groups, first: int) -> Iterator[Chunk]:
-    total, kind = 0, None
+    total, kind, has_break = 0, None, False
     head = text[groups[first][0] : groups[first][0] + 2]
     for last in range(first, min(first + _MOST_GROUPS, len(groups))):
         if last > first:
             # One kind of separator throughout; blanks and line breaks are one kind.
             begin, end = groups[last - 1][1], groups[last][0]
             joint = text[begin:end].strip()
-            if end - begin > 12 or (kind is not None and joint != kind) or not _JOINT.fullmatch(text, begin, end):
+            if end - begin > 12 or not _JOINT.fullmatch(text, begin, end) or _opens_item(text, groups, last):
                 return
-            kind = joint
+            has_break = has_break or "\n" in text[begin:end]
+            if not (joint == "" and kind == "-" and "\n" in text[begin:end]):  # a line may end inside a group
+                if kind is not None and joint != kind:
+                    return
+                kind = joint
         total += groups[last][1] - groups[last][0]
         count = last - first + 1
-        if total > _MOST_DIGITS or (count > 2 and total * 2 < count * 5):
+        if total > _MOST_DIGITS or (count > 2 and total * 2 < count * 5 - 2 * has_break):
             return
-        if total == 9 and count == 3 and groups[first + 1][1] - groups[first + 1][0] != 2:
+        if total == 9 and has_break and count in (2, 4):
+            yield _chunk(text, groups, first, last)
+            continue
+        if total == 9 and count == 3 and not has_break and groups[first + 1][1] - groups[first + 1][0] != 2:
             continue  # 3-2-4 or nothing
         if _may_be(total, count, head):
             yield _chunk(text, groups, first, last)

@@ -11,9 +11,11 @@ fixed texts `PRIVATE KEY` and `://`.
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterable, Iterator
 
+from dslab.privacy.recognizers.arguments import passed
 from dslab.privacy.recognizers.base import Document, walk_left
 from dslab.privacy.recognizers.entropy import entropy, is_placeholder, is_random, switches
 from dslab.privacy.recognizers.keywords import assigned
@@ -38,17 +40,15 @@ _KEY = re.compile(
     rf"|dop_v1_[0-9a-f]{{64}}|shp(?:at|ss|ca|pa)_[0-9A-Fa-f]{{32}}|sq0(?:atp|csp)-{_REST}{{22,50}}|EAACE[0-9A-Za-z]{{20,300}}"
     rf"|(?:r8|nvapi|gsk|xai|pplx|fw|lin_api|PMAK|sntrys|sbp|rnd|hvs|tvly|figd|NRAK|glsa|tskey|ops|AGE-SECRET-KEY|bce-v3/ALTAK|ark|pat)[_\-.]{_REST}{{24,300}}"
     # Signed (three parts), encrypted (five, the second may be empty), unsigned (two).
-    rf"|eyJ{_REST}{{10,4000}}\.(?:{_REST}{{0,8000}}\.{_REST}{{10,8000}}(?:\.{_REST}{{8,8000}}\.{_REST}{{10,200}})?"
-    rf"|eyJ{_REST}{{10,8000}})"
+    rf"|(?:eyJ|eyA|ew[o0]){_REST}{{10,4000}}\.(?:{_REST}{{0,8000}}\.{_REST}{{10,8000}}(?:\.{_REST}{{8,8000}}\.{_REST}{{10,200}})?"
+    rf"|ey[JA]{_REST}{{10,8000}})"
     rf"|[MNO]{_REST}{{23,27}}\.{_REST}{{6}}\.{_REST}{{27,40}}(?!{_REST})"
     r")"
 )
 # Its first signs, and what of them is left when prose is taken away.
-_LACKING = [
-    (Signs(sign).rest, sign)
-    for sign in ("SG.", "AKIA", "ASIA", "LTAI", "glpat-", "hf_", "k_live_", "npm_", "ghp_", "gho_", "ghs_")
-]
-_UNDIGITED = re.compile("SG[.]|A[KS]IA|LTAI|glpat-|hf_|npm_|gh[pos]_|[srp]k_live_")
+_STARTS = ("SG.", "AKIA", "ASIA", "LTAI", "glpat-", "hf_", "k_live_", "npm_", "ghp_", "gho_", "ghs_")
+_LACKING = [(Signs(sign).rest, sign) for sign in (*_STARTS, "eyJ", "eyA", "ewog", "ewoJ", "ew0K")]
+_UNDIGITED = re.compile("ey[JA]|ewo[gJ]|ew0K|SG[.]|A[KS]IA|LTAI|glpat-|hf_|npm_|gh[pos]_|[srp]k_live_")
 _BOT = re.compile(rf"(?<![0-9])[0-9]{{8,10}}:AA{_REST}{{33}}(?!{_REST})")
 _AZURE = re.compile(
     r"(?:AccountKey|SharedAccessKey|sig(?==[0-9A-Za-z+/%]{30,90}(?:=|%3[Dd])))=([0-9A-Za-z+/%]{30,100}={0,2})"
@@ -67,7 +67,7 @@ _MAKER = re.compile(r"[A-Za-z0-9]{2,12}[_\-.]")
 _PREFIX = re.compile(
     r"(?<![0-9A-Za-z])(?:A(?:KIA|SIA|BIA|CCA|Iza|KID|GE-)|ya29|GOCSPX|gh[pousr]_|github_pat_|gl[a-z]{2,5}-|sk-|[srp]k_|whsec|xox|xapp"
     r"|hf_|npm_|dckr_|pypi-|SG\.|key-|AC[0-9a-f]|SK[0-9a-f]|LTAI|dop_|shp|sq0|EAACE|r8_|nvapi|gsk_|xai|pplx|fw_|lin_|PMAK"
-    r"|sntrys|sbp_|rnd_|hvs|tvly|figd|NRAK|glsa|tskey|ops|bce-|ark|pat|eyJ|[MNO][0-9A-Za-z])"
+    r"|sntrys|sbp_|rnd_|hvs|tvly|figd|NRAK|glsa|tskey|ops|bce-|ark|pat|ey[JA]|ew[o0]|[MNO][0-9A-Za-z])"
 )
 
 
@@ -79,7 +79,7 @@ def find(document: Document) -> Iterable[Span]:
     """SECRET."""
     if "SECRET" not in document.types:
         return ()
-    named = assigned(document)
+    named = [*assigned(document), *passed(document)]
     rest = document.signs.rest
     if _SHAPED.search(rest) or (b"-" in rest and "glpat-" in document.text):
         return [*_shaped(document), *named]
@@ -140,10 +140,21 @@ def _has_body(value: str) -> bool:
     """A key's body is disordered; words joined by dashes are not (sk-learn-contrib-stacking-2)."""
     if value.startswith(("eyJ", "AKIA", "ASIA", "LTAI")):
         return True
+    if value.startswith(("eyA", "ewo", "ew0")):
+        return _is_token_header(value.partition(".")[0])
     prefix = _MAKER.match(value)
     body = value[prefix.end() :] if prefix else value
     digits = sum(char.isdigit() for char in body)
     return entropy(body) >= 3.0 and (digits >= 2 or switches(body) * 5 >= len(body)) and not _NAMES.fullmatch(body)
+
+
+def _is_token_header(part: str) -> bool:
+    """Is this base64url of a JSON object that names an algorithm? However its blanks and line breaks are set."""
+    try:
+        decoded = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    except ValueError:
+        return False
+    return decoded.lstrip().startswith(b"{") and b'"alg"' in decoded
 
 
 def _pem(text: str) -> Iterator[Span]:
