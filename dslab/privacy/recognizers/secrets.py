@@ -47,7 +47,10 @@ _KEY = re.compile(
 )
 # Its first signs, and what of them is left when prose is taken away.
 _STARTS = ("SG.", "AKIA", "ASIA", "LTAI", "glpat-", "hf_", "k_live_", "npm_", "ghp_", "gho_", "ghs_")
-_LACKING = [(Signs(sign).rest, sign) for sign in (*_STARTS, "eyJ", "eyA", "ewog", "ewoJ", "ew0K")]
+_LACKING = [(Signs(sign).rest, sign) for sign in _STARTS]
+# The same of a token's header, which is JSON in base64: what follows its first signs is a name of three letters.
+_HEADER_LEFT = re.compile(rb"J[GWMH]|A[YH]|I[CFR]|JI|0K")
+_HEADERS = ("eyJ", "eyA", "ewog", "ewoJ", "ew0K")
 _UNDIGITED = re.compile("ey[JA]|ewo[gJ]|ew0K|SG[.]|A[KS]IA|LTAI|glpat-|hf_|npm_|gh[pos]_|[srp]k_live_")
 _BOT = re.compile(rf"(?<![0-9])[0-9]{{8,10}}:AA{_REST}{{33}}(?!{_REST})")
 _AZURE = re.compile(
@@ -110,7 +113,9 @@ def _prefixed(document: Document) -> Iterator[Span]:
     """Keys that begin with their maker's sign, in words of 16 signs and more that hold a digit next to a letter."""
     text, past = document.text, 0
     starts = [*document.spots.mixed]
-    if any(left in document.signs.rest and sign in text for left, sign in _LACKING):
+    rest = document.signs.rest
+    has_header = _HEADER_LEFT.search(rest) is not None and any(sign in text for sign in _HEADERS)
+    if has_header or any(left in rest and sign in text for left, sign in _LACKING):
         # These may hold no digit before a letter.
         starts = sorted([*starts, *(m.start() for m in _UNDIGITED.finditer(text))])
     for spot in starts:
