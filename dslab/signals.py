@@ -48,8 +48,8 @@ def held() -> Iterator[None]:
     finally:
         for number, answer in heard.items():
             signal.signal(number, answer)
-        for number, frame in came[:1]:  # also where the block failed: that may be what the signal did to a child
-            heard[signal.Signals(number)](number, frame)
+        for event, frame in came[:1]:  # also where the block failed: that may be what the signal did to a child
+            heard[signal.Signals(event)](event, frame)
 
 
 def _answer(how: Any) -> None:
