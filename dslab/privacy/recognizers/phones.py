@@ -255,8 +255,8 @@ def _is_shaped(value: str, digits: str) -> bool:
 
 
 def _is_plain_nanp(document: Document, start: int, end: int) -> bool:
-    """Ten digits that could be a day and an hour, or begin like a Chinese number, where they are called a phone."""
-    if not _TEN.fullmatch(document.text, start, end):
+    """Ten digits that could be a day and an hour, but no hotline, where they are called a phone."""
+    if not _TEN.fullmatch(document.text, start, end) or is_hotline(document.text[start:end]):
         return False
     label = document.label(start, end)
     return label is not None and label.kind == "phone" and label.bound and len(set(document.text[start:end])) > 1
