@@ -140,6 +140,7 @@ def first_failure(fault: Fault | None, tests: list[str]) -> str | None:
         shutil.copytree(PACKAGE, copy / "dslab", ignore=ignore)
         shutil.copytree(root / TESTS, copy / TESTS, ignore=ignore)
         shutil.copy(root / "pyproject.toml", copy)
+        shutil.copy(root / "tests" / "conftest.py", copy / "tests")
         if fault:
             plant(fault, copy / "dslab" / "precision" / fault.file)
         for name in [name for name in sys.modules if name.partition(".")[0] == "dslab"]:

@@ -128,7 +128,7 @@ def outcome(selections: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch) 
     said = io.StringIO()
     # unraisableexception collects garbage over and over, which takes longer than the tests.
     options = ["-x", "-q", "--tb=line", "-W", "ignore", "--capture=no"]
-    options += ["-p", "no:cacheprovider", "-p", "no:unraisableexception"]
+    options += ["-p", "no:cacheprovider", "-p", "no:unraisableexception", "--import-mode=prepend"]
     code = 0
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         for test, only in selections:
