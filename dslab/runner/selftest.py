@@ -67,17 +67,19 @@ def run_checks(arguments: Sequence[str] = ()) -> int:
 def pytest_arguments(root: Path, arguments: Sequence[str]) -> list[str]:
     """What pytest is started with: the saved notebooks beside the tests, not the slow ones, a worker a core.
 
-    A file belongs to one worker, since the cells of a notebook share a kernel.
+    A file belongs to one worker, since the cells of a notebook share a kernel. The notebooks come first and files keep
+    their order: xdist would put those with few tests last, which take longest, and leave a worker idle at the end.
     """
     colour = ["--color=yes"] if sys.stdout.isatty() else []
     chosen = [] if any(argument.split("=")[0] == "-m" for argument in arguments) else ["-m", "not slow"]
     named = any(not argument.startswith("-") and (root / argument.split("::")[0]).exists() for argument in arguments)
     everything = [] if named else ["tests", "dslab"]
     if not named and find_spec("nbval") and any((root / "notebooks").glob("*.ipynb")):
-        everything += ["notebooks", "--nbval-lax", "--nbval-current-env"]
+        everything = ["notebooks", *everything, "--nbval-lax", "--nbval-current-env"]
     workers = min(execute.cores(), MAX_WORKERS)
     own = any(argument.startswith(("-n", "--numprocesses", "--pdb")) for argument in arguments)
-    spread = ["-n", str(workers), "--dist", "loadfile"] if workers > 1 and find_spec("xdist") and not own else []
+    spread = ["-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"]
+    spread = spread if workers > 1 and find_spec("xdist") and not own else []
     return [*colour, *chosen, *spread, *arguments, *everything]
 
 

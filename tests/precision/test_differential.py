@@ -1,4 +1,7 @@
-"""Our scaler and torch's through the same 300 random trainings: not one bit apart. And the comparison sees faults."""
+"""Our scaler and torch's through the same 300 random trainings, half of them with the slow tests: not one bit apart.
+
+And the comparison sees faults.
+"""
 
 from functools import partial
 
@@ -13,7 +16,10 @@ SEEDS = 300
 CHUNK = 15  # a chunk is about two seconds; several, so that they spread over the cores
 
 
-@pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
+@pytest.mark.parametrize(
+    "first",
+    [pytest.param(n, marks=[pytest.mark.slow] * (n >= SEEDS // 2)) for n in range(0, SEEDS, CHUNK)],
+)
 def test_bit_for_bit_equal_to_torch(first: int) -> None:
     assert list(map(str, compare(ours, torchs, range(first, first + CHUNK)))) == []
 
