@@ -6,7 +6,6 @@ similarity is known; 128 permutations. Beside each figure stands the bar it must
 
 from __future__ import annotations
 
-import argparse
 import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dslab.bench.measure import interleaved
-from dslab.bench.report import Row, Table, load, show, this_machine
+from dslab.bench.report import Row, Table, command, load, this_machine
 
 if TYPE_CHECKING:
     from dslab.dedup.planted import Planted
@@ -29,14 +28,7 @@ PEER, PEER_BULK, PEER_XXHASH = "datasketch", "datasketch, MinHash.generator", "d
 
 def main(arguments: list[str]) -> int:
     """Measure, print, and with `--save` keep the table; 1 where a bar is missed."""
-    parser = argparse.ArgumentParser(prog="dslab bench dedup", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--save", action="store_true", help="keep the table in data/bench/dedup.json")
-    options = parser.parse_args(arguments)
-    table = measure(say=print)
-    show(table)
-    if options.save:
-        print(f"saved {table.save().name}")
-    return int(any(row.holds is False for row in table.rows))
+    return command("dedup", __doc__ or "", measure, arguments)
 
 
 def measure(say: Callable[[str], None] = lambda _: None) -> Table:

@@ -7,7 +7,6 @@ the kept study (`dslab bench lora-study`). About three minutes and 4 GB.
 
 from __future__ import annotations
 
-import argparse
 import copy
 import tempfile
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from typing import Any
 
 from dslab.bench import lora_study as study
 from dslab.bench.measure import interleaved
-from dslab.bench.report import Row, Table, load, show, this_machine
+from dslab.bench.report import Row, Table, command, load, this_machine
 
 __all__ = ["load", "main", "measure"]
 
@@ -27,14 +26,7 @@ OURS, PEFT, FULL = "LoRA, dslab", "LoRA, peft", "full fine-tuning"
 
 def main(arguments: list[str]) -> int:
     """Measure, print, and with `--save` keep the table; 1 where a bar is missed."""
-    parser = argparse.ArgumentParser(prog="dslab bench lora", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--save", action="store_true", help="keep the table in data/bench/lora.json")
-    options = parser.parse_args(arguments)
-    table = measure(say=print)
-    show(table)
-    if options.save:
-        print(f"saved {table.save().name}")
-    return int(any(row.holds is False for row in table.rows))
+    return command("lora", __doc__ or "", measure, arguments)
 
 
 def measure(say: Callable[[str], None] = lambda _: None) -> Table:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from importlib import metadata
@@ -63,6 +64,21 @@ def load(name: str, folder: Path | None = None) -> Table:
         raise FileNotFoundError(f"no saved table {path.name}; `dslab bench {name} --save` makes it (some minutes)")
     saved = json.loads(path.read_text(encoding="utf-8"))
     return Table(saved["name"], [Row(**row) for row in saved["rows"]], saved["seconds"], saved["machine"])
+
+
+def command(name: str, purpose: str, measure: Callable[..., Table], arguments: list[str]) -> int:
+    """The command line of a bench without options of its own: measure, print, and with `--save` keep the table.
+
+    purpose: the bench's docstring. measure(say=print) gives the table. Returns 1 where a bar is missed.
+    """
+    parser = argparse.ArgumentParser(prog=f"dslab bench {name}", description=purpose.split("\n")[0])
+    parser.add_argument("--save", action="store_true", help=f"keep the table in data/bench/{name}.json")
+    options = parser.parse_args(arguments)
+    table = measure(say=print)
+    show(table)
+    if options.save:
+        print(f"saved {table.save().name}")
+    return int(any(row.holds is False for row in table.rows))
 
 
 def this_machine(threads: int) -> dict[str, Any]:

@@ -26,8 +26,8 @@ from stdnum.iso7064 import mod_11_2
 
 from dslab.book import checks
 from dslab.exercises import n03
+from dslab.exercises.display import shown
 from dslab.exercises.n03 import check_digit_cases, pseudonym_mistakes
-from dslab.exercises.n03.display import shown
 
 NAMES = tuple(n03.__all__)
 FUNCTIONS = {

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from dslab.exercises import probe
+from dslab.exercises.display import shown
 from dslab.exercises.exercise import Exercise
-from dslab.exercises.n03.display import shown
 
 TASK = """\
 MinHash gives each document a row of numbers. Two documents with Jaccard similarity `s` agree in any one of them with

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from dslab.exercises import probe
+from dslab.exercises.display import shown
 from dslab.exercises.exercise import Exercise
-from dslab.exercises.n03.display import shown
 
 TASK = r"""
 `\d{11}` cuts eleven digits out of every order number. `\b\d{11}\b` spares the order number and then misses

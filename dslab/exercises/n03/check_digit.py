@@ -7,9 +7,9 @@ from datetime import date
 from typing import Any
 
 from dslab.exercises import probe
+from dslab.exercises.display import shown
 from dslab.exercises.exercise import Exercise
 from dslab.exercises.n03 import check_digit_cases as cases
-from dslab.exercises.n03.display import shown
 
 TASK = """\
 A Chinese ID number has eighteen places: two for the province, four for city and county, eight for the date of birth

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dslab.exercises import probe
+from dslab.exercises.display import shown
 from dslab.exercises.exercise import Exercise
-from dslab.exercises.n03.display import shown
 
 TASK = """\
 A colleague's detector calls every number of sixteen digits a card if it passes Luhn's check:

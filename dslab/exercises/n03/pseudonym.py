@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from dslab.exercises import probe
+from dslab.exercises.display import shown
 from dslab.exercises.exercise import Exercise
 from dslab.exercises.n03 import pseudonym_mistakes as cases
-from dslab.exercises.n03.display import shown
 from dslab.exercises.n03.pseudonym_mistakes import FIRST, KEYS, PLAIN, SPELLED, definition, wrong_codes
 
 TASK = r"""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from dslab.exercises import probe
+from dslab.exercises.display import shown
 from dslab.exercises.exercise import Exercise
-from dslab.exercises.n03.display import shown
 
 TASK = """\
 An adapter's file is small. While it is trained it takes four times as much: each of its numbers is kept in fp32

@@ -9,8 +9,8 @@ import numpy as np
 from torch import Tensor
 
 from dslab.exercises import probe
+from dslab.exercises.display import shown
 from dslab.exercises.exercise import Exercise
-from dslab.exercises.n03.display import shown
 from dslab.exercises.n04.labels_mistakes import (
     MARKS,
     MISTAKES,

@@ -1,4 +1,4 @@
-"""How the checkers of this notebook show a value that came back: as the learner would type it, if that is short."""
+"""How checkers show a value that came back: as the learner would type it, if that is short."""
 
 from __future__ import annotations
 
