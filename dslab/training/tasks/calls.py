@@ -3,7 +3,8 @@
     Ring me at 18:40 on Friday   ->   {"name": "alarm", "arguments": {"day": "friday", "time": "18:40"}}
 
 Held out: the sentences, and the values of every slot that has many (names, cities, messages, goods, times, numbers).
-Weekdays and units are few and come in both splits, as the functions' arguments do.
+Weekdays and units are few and come in both splits, as the functions' arguments do. The held-out sentences are of
+another hand, who saw neither these files nor the task; those of its sentences that stood in training too were dropped.
 """
 
 from __future__ import annotations
@@ -25,48 +26,61 @@ SENTENCES: dict[Split, dict[str, tuple[str, ...]]] = {
             "Ring me at {time} on {day}", "{day} I have to be up by {time}", "Alarm for {day}, {time}",
             "Make sure I am awake at {time} this {day}", "Please set my alarm to {time} {day}",
             "I must not sleep past {time} on {day}", "New alarm: {time}, {day}", "Can you ring at {time} {day}?",
+            "Wake me {day} at {time}", "I need to get up at {time}, {day}",
+            "Could you set an alarm for {time} on {day}?",
         ),
         "message": (
             "Tell {to} that {text}", "Message to {to}: {text}", "Send {to} a note that {text}",
             "Please inform {to} that {text}", "{to} should hear that {text}", "Text {to}: {text}",
             "Drop {to} a line that {text}", "Pass on to {to} that {text}",
+            "Let {to} know that {text}", "Write {to}: {text}", "Could you say to {to} that {text}?",
         ),
         "weather": (
             "How is the weather in {city} on {day}?", "{city} forecast for {day}", "Will {day} be sunny in {city}?",
             "Is rain expected on {day} in {city}?", "What will it be like in {city} {day}?",
             "Is there snow in {city} on {day}?", "Weather report: {city}, {day}",
             "Should I expect wind in {city} {day}?",
+            "Do I need a coat in {city} on {day}?", "{day} weather, {city}", "How warm is {city} this {day}?",
         ),
         "shop": (
             "Put {count} {item} on the list", "I want to buy {count} {item}", "Shopping: {item}, {count} of them",
             "Get {count} {item} for the kitchen", "We need {item}, {count} should do",
             "Pick up {count} {item} at the market", "Note for the store: {count} {item}",
             "{item} are missing, order {count}",
+            "Add {count} {item} to my shopping", "We ran out of {item}, buy {count}",
+            "Remind me to buy {count} {item}",
         ),
         "convert": (
             "How many {to} are {value} {unit}?", "{value} {unit} in {to}", "Convert {value} {unit} to {to}",
             "Give me {value} {unit} as {to}", "I have {value} {unit}, how many {to}?",
             "Tell me what {value} {unit} make in {to}", "{to} for {value} {unit}, please",
             "Turn {value} {unit} to {to}",
+            "Change {value} {unit} into {to}", "Express {value} {unit} in {to}", "What are {value} {unit} in {to}?",
         ),
     },
     "test": {
         "alarm": (
-            "Wake me {day} at {time}", "I need to get up at {time}, {day}",
-            "Could you set an alarm for {time} on {day}?",
+            "Wake me up at {time} on {day}", "Can you set an alarm for {day} at {time}?", "Alarm {time} {day}",
+            "I need to be up at {time} on {day}", "{day} at {time}, set an alarm",
+            "Please make sure my alarm goes off {day} at {time}",
         ),
         "message": (
-            "Let {to} know that {text}", "Write {to}: {text}", "Could you say to {to} that {text}?",
+            "Could you let {to} know that {text}?", "Message for {to}: {text}", "{text}, send that to {to}",
+            "Please write to {to} and say {text}",
         ),
         "weather": (
-            "Do I need a coat in {city} on {day}?", "{day} weather, {city}", "How warm is {city} this {day}?",
+            "What's the weather like in {city} on {day}?", "Will it rain in {city} on {day}?",
+            "Give me {day}'s forecast for {city}", "Weather for {day} in {city}, please",
+            "I'm in {city} on {day}, how's the weather looking?",
         ),
         "shop": (
-            "Add {count} {item} to my shopping", "We ran out of {item}, buy {count}",
-            "Remind me to buy {count} {item}",
+            "Add {count} {item} to my shopping list", "We need {count} {item}, put them on the list",
+            "Could you please order {count} {item} for me?", "Put {item} on the list, {count} of them",
+            "{count} {item} for the shopping list", "I'm out of {item}, get me {count}",
         ),
         "convert": (
-            "Change {value} {unit} into {to}", "Express {value} {unit} in {to}", "What are {value} {unit} in {to}?",
+            "How many {to} is {value} {unit}?", "Could you change {value} {unit} into {to} for me, please?",
+            "I've got {value} {unit}, how much is that in {to}?", "In {to}, what's {value} {unit}?",
         ),
     },
 }  # fmt: skip
