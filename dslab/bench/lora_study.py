@@ -28,7 +28,7 @@ from typing import Any
 from dslab.bench.report import this_machine
 from dslab.paths import data_dir
 
-__all__ = ["PARTS", "Run", "execute", "load", "main", "matching", "planned"]
+__all__ = ["PARTS", "Run", "execute", "load", "looks", "main", "matching", "planned"]
 
 N, BATCH, ALPHA, SYSTEM = 100, 6, 32.0, ""  # an empty system turn: 17 tokens fewer than SmolLM2's own
 WINDOWS, WINDOW = 8, 128
@@ -115,6 +115,17 @@ def load(folder: Path | None = None) -> list[dict[str, Any]]:
 def matching(rows: Iterable[dict[str, Any]], **settings: Any) -> list[dict[str, Any]]:
     """The runs with these settings, for a notebook: matching(load(), task="dates", method="lora", lr=1e-3)."""
     return [row for row in rows if all(row["run"][name] == value for name, value in settings.items())]
+
+
+def looks(rows: Iterable[dict[str, Any]], quantity: str = "accuracy", **settings: Any) -> dict[int, list[float]]:
+    """What the runs with these settings showed: steps -> one value a seed. Raises LookupError where there is none."""
+    seen: dict[int, list[float]] = {}
+    for row in matching(rows, **settings):
+        for look in row["looks"]:
+            seen.setdefault(look["steps"], []).append(look[quantity])
+    if not seen:
+        raise LookupError(f"the study has no run with {settings}; `dslab bench lora-study --save` makes them")
+    return seen
 
 
 def main(arguments: list[str]) -> int:

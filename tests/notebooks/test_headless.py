@@ -17,6 +17,7 @@ CHANGED = {
     "01_sparse_attention": {"seed": "7", "window": "48", "n_global": "3", "length": "300"},
     "02_mixed_precision": {"seed": "7", "steps": "16", "tokens": "65536", "blocks": "2", "dtype": "fp32"},
     "03_data_cleaning": {"seed": "7", "documents": "200", "rows": "300", "copies": "3", "blocks": "2", "dtype": "fp32"},
+    "04_lora": {"seed": "7", "rank": "4", "alpha": "8.0", "lr": "0.0005", "steps": "3", "task": "dates"},
 }
 REFUSED = {
     "unknown": ("windw=64", "window"),

@@ -53,7 +53,7 @@ def resident_bytes(pid: int) -> tuple[int, int]:
 @pytest.mark.skipif(
     not (shutil.which("prlimit") and shutil.which("taskset")), reason="needs prlimit and taskset (Linux)"
 )
-@pytest.mark.parametrize("number", ["00", "01", "02", "03"])
+@pytest.mark.parametrize("number", ["00", "01", "02", "03", "04"])
 def test_a_notebook_fits_binder(number, tmp_path):
     found = sorted((ROOT / "notebooks").glob(f"{number}_*.ipynb"))
     if not found:
