@@ -6,8 +6,7 @@ there already is not run again: stop it and start it as you like, also part by p
     curve   both tasks: prompting with 0 and 4 examples; then LoRA, 40 steps, looked at on the way
     rates   LoRA and full fine-tuning at two learning rates, dates, 20 steps
     ranks   LoRA of rank 1, 8 and 32, dates, 20 steps
-    bases   LoRA on the weights as they are (bf16 numbers, computed in fp32) and on NF4, dates, 20 steps
-    more    a third learning rate for each method, and rank 2
+    bases   LoRA on the weights as they are (bf16 numbers, computed in fp32) and on NF4, dates, 20 and 40 steps
 
 Every seed has training items, their order, the adapter's start and 100 held-out items of its own. Forgetting is the
 mean loss in nats of a token of unrelated English: the topics of Python's own help.
@@ -74,12 +73,8 @@ def _ranks(seed: int) -> list[Run]:
 
 
 def _bases(seed: int) -> list[Run]:
-    return [Run("dates", "lora", seed, base=base) for base in ("fp32", "nf4")]
-
-
-def _more(seed: int) -> list[Run]:
-    lora = [Run("dates", "lora", seed, lr=3e-3), Run("dates", "lora", seed, r=2)]
-    return [lora[0], Run("dates", "full", seed, lr=1e-5, r=0), lora[1]]
+    twins = [Run("dates", "lora", seed, base=base) for base in ("fp32", "nf4")]
+    return [*twins, Run("dates", "lora", seed, steps=40, looks=(10, 20), base="nf4")]  # its twin is of the curve
 
 
 PARTS: dict[str, Callable[[int], list[Run]]] = {
@@ -87,7 +82,6 @@ PARTS: dict[str, Callable[[int], list[Run]]] = {
     "rates": _rates,
     "ranks": _ranks,
     "bases": _bases,
-    "more": _more,
 }
 
 
