@@ -3,9 +3,9 @@
 Slow: over an hour of one core. So each run is kept as a line of data/bench/lora_study.jsonl when it ends, and what is
 there already is not run again: stop it and start it as you like, also part by part.
 
-    curve   both tasks: prompting with 0 and 4 examples; then LoRA, 40 steps, looked at on the way
+    curve   both tasks: prompting with 0, 4 and (JSON) 10 examples; then LoRA, 40 steps, looked at on the way
     rates   LoRA and full fine-tuning at two learning rates, dates, 20 steps
-    ranks   LoRA of rank 1, 8 and 32, dates, 20 steps
+    ranks   LoRA of rank 1, 8 and 32, dates, 20 steps; of rank 1, JSON calls, 40 steps
     bases   LoRA on the weights as they are (bf16 numbers, computed in fp32) and on NF4, dates, 20 and 40 steps
 
 Every seed has training items, their order, the adapter's start and 100 held-out items of its own. Forgetting is the
@@ -58,9 +58,10 @@ class Run:
 
 
 def _curve(seed: int) -> list[Run]:
+    kinds = (("dates", 4), ("json", 10), *((("json", 4), ("dates", 0), ("json", 0)) if seed == 0 else ()))
+    prompted = [Run(task, "prompt", seed, lr=0.0, steps=0, r=0, shots=shots) for task, shots in kinds]
     trained = [Run("dates", "lora", seed, steps=40, looks=(10, 20)), Run("json", "lora", seed, steps=40, looks=(20,))]
-    prompted = [Run(task, "prompt", seed, lr=0.0, steps=0, r=0, shots=k) for task in ("dates", "json") for k in (4, 0)]
-    return [trained[0], *(prompted if seed == 0 else []), trained[1]]  # nothing random in prompting but the items
+    return [*prompted, *trained]
 
 
 def _rates(seed: int) -> list[Run]:
@@ -69,7 +70,8 @@ def _rates(seed: int) -> list[Run]:
 
 
 def _ranks(seed: int) -> list[Run]:
-    return [Run("dates", "lora", seed, r=r) for r in (8, 1, 32)]
+    dates = [Run("dates", "lora", seed, r=r) for r in (8, 1, 32)]
+    return [*dates, Run("json", "lora", seed, steps=40, r=1, looks=(20,))]
 
 
 def _bases(seed: int) -> list[Run]:
@@ -176,7 +178,7 @@ def execute(run: Run) -> dict[str, Any]:
     began = time.process_time()
     model, tokenizer, task = _model(run.base), _base()[1], TASKS[run.task]
     held_out = task.make(N, "test", run.seed)
-    shots = task.make(run.shots, "train", run.seed) if run.shots else []
+    shots = _shots(run)
     torch.manual_seed(run.seed)
     if run.method == "lora":
         lora.inject(model, "all-linear", r=run.r, alpha=ALPHA)
@@ -213,6 +215,21 @@ def execute(run: Run) -> dict[str, Any]:
         "seconds": round(time.process_time() - began, 1), "training_seconds": round(training_seconds, 1),
         "machine": machine,
     }  # fmt: skip
+
+
+def _shots(run: Run) -> list[Any]:
+    """Examples for the prompt: of JSON calls as many functions as there is room for, each as often as the others."""
+    from dslab.training.tasks import TASKS
+
+    if not run.shots:
+        return []
+    if run.task != "json":
+        return TASKS[run.task].make(run.shots, "train", run.seed)
+    by_function: dict[str, list[Any]] = {}
+    for item in TASKS["json"].make(20 * run.shots, "train", run.seed):
+        by_function.setdefault(json.loads(item.answer)["name"], []).append(item)
+    rounds = zip(*by_function.values(), strict=False)
+    return [item for one_of_each in rounds for item in one_of_each][: run.shots]
 
 
 def _steps(model: Any, rows: list[Any], run: Run) -> Iterable[tuple[int, float, float]]:

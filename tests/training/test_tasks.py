@@ -121,3 +121,20 @@ def test_parsed_equality_forgives_space_and_order_but_no_value() -> None:
     ):  # fmt: skip
         assert not calls.parsed_equal(wrong, answer)
     assert not calls.parsed_equal(answer.replace("3", "true"), answer.replace("3", "1"))  # Python says True == 1
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        (' {"arguments": {"count": 3, "item": "cups"}, "name": "shop"}', "right"),
+        ('{"name": "shop", "arguments": {"item": "cups", "count": 4}}', "wrong argument"),
+        ('{"name": "shop"}', "wrong argument"),
+        ('{"name": "alarm", "arguments": {"item": "cups", "count": 3}}', "another function"),
+        ('["shop", "cups", 3]', "another function"),
+        ("3", "another function"),
+        ("Sure! Three cups.", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+    ],
+)
+def test_the_verdict_says_what_became_of_a_call(output: str, said: str) -> None:
+    assert calls.verdict(output, '{"name": "shop", "arguments": {"item": "cups", "count": 3}}') == said

@@ -146,6 +146,22 @@ def parsed_equal(output: str, answer: str) -> bool:
     return _canonical(said) == _canonical(json.loads(answer))
 
 
+def verdict(output: str, answer: str) -> str:
+    """What became of a call: "right", "not JSON", "another function" or "wrong argument".
+
+    >>> verdict('{"name": "alarm"', '{"name": "alarm", "arguments": {}}')
+    'not JSON'
+    """
+    if parsed_equal(output, answer):
+        return "right"
+    try:
+        said = json.loads(output)
+    except (ValueError, RecursionError):
+        return "not JSON"
+    name = said.get("name") if isinstance(said, dict) else None
+    return "wrong argument" if name == json.loads(answer)["name"] else "another function"
+
+
 def _canonical(parsed: Any) -> str:
     return json.dumps(parsed, sort_keys=True)  # as text, since to Python 1 == True == 1.0
 
