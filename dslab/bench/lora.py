@@ -1,8 +1,8 @@
 """`dslab bench lora`: our adapters beside peft's, and full fine-tuning beside LoRA, on SmolLM2 in fp32.
 
 A step is forward, backward and AdamW on 3 examples of the JSON task, with the same loss for all; process CPU time, in
-turns. Peak memory is that of a process of its own for each method. The last rows are not measured here but read from
-the kept study (`dslab bench lora-study`). About three minutes and 4 GB.
+turns. Peak memory is that of the steps, in a process of its own for each method. The last rows are not measured here
+but read from the kept study (`dslab bench lora-study`). About five minutes and 4 GB.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from typing import Any
 
 from dslab.bench import lora_study as study
 from dslab.bench.measure import interleaved
+from dslab.bench.memory import peak_bytes
 from dslab.bench.report import Row, Table, command, load, this_machine
 
 __all__ = ["differences", "load", "main", "measure"]
 
 EXAMPLES, REPEATS, R, ALPHA = 3, 5, 8, 32
 OURS, PEFT, FULL = "LoRA, dslab", "LoRA, peft", "full fine-tuning"
+NARROW, FOUR_BITS = "LoRA, bf16", "LoRA on NF4"
 
 
 def main(arguments: list[str]) -> int:
@@ -65,13 +67,18 @@ def _batch() -> dict[str, Any]:
     return training.Collator()(rows)
 
 
-def _adapted() -> Any:
+def _adapted(method: str = OURS) -> Any:
     """SmolLM2 with our adapters, B not zero, so that every gradient is something."""
     import torch
 
     from dslab import lora
+    from dslab.lora.nf4 import quantize_model
 
     model = copy.deepcopy(_base()[0])
+    if method == NARROW:
+        model = model.to(torch.bfloat16)
+    if method == FOUR_BITS:
+        quantize_model(model, "all-linear")
     torch.manual_seed(0)
     lora.inject(model, "all-linear", r=R, alpha=ALPHA)
     with torch.no_grad():
@@ -172,37 +179,36 @@ def _far(a: Any, b: Any) -> float:
 def _time(table: Table) -> None:
     ours, theirs = _pair()
     full = copy.deepcopy(_base()[0]).train()
-    seconds = interleaved({OURS: _step(ours), PEFT: _step(theirs), FULL: _step(full)}, REPEATS)
+    others = {method: _step(_adapted(method).train()) for method in (NARROW, FOUR_BITS)}
+    seconds = interleaved({OURS: _step(ours), PEFT: _step(theirs), FULL: _step(full), **others}, REPEATS)
     table.seconds |= {f"step, {name}": value for name, value in seconds.items()}
     table.rows.append(Row("step, ours over peft", seconds[OURS] / seconds[PEFT], "<=", 1.05, 0.95))
     table.rows.append(Row("step, full over LoRA", seconds[FULL] / seconds[OURS], ">=", 1.5))
 
 
-def peak_bytes(method: str) -> int:
-    """The peak of a whole process that loads SmolLM2 and trains three steps; call it in a fresh one."""
-    import resource
-    import sys
+def training_peak(method: str) -> int | None:
+    """Peak resident bytes of three training steps, without what loading took; call it in a fresh process."""
+    import gc
 
-    step = _step(_adapted() if method == OURS else copy.deepcopy(_base()[0]).train())
+    step = _step(copy.deepcopy(_base()[0]).train() if method == FULL else _adapted(method).train())
     _batch()  # needs the tokenizer, which goes with the first copy of the model
     _base.cache_clear()
-    for _ in range(3):
-        step()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    step()  # the optimizer's states
+    gc.collect()
+    return peak_bytes(lambda: [step() for _ in range(3)])
 
 
 def _memory(table: Table) -> None:
     import multiprocessing
 
-    try:
-        import resource  # noqa: F401
-    except ImportError:
-        table.rows.append(Row("peak memory, full over LoRA", None, ">=", 1.6, why="not on Windows"))
-        return
-    peaks = {}
-    for method in (OURS, FULL):
+    peaks: dict[str, int] = {}
+    for method in (OURS, FULL, NARROW, FOUR_BITS):
         with multiprocessing.get_context("spawn").Pool(1) as pool:
-            peaks[method] = pool.apply(peak_bytes, (method,))
+            if (peak := pool.apply(training_peak, (method,))) is None:
+                why = "can be measured on Linux only"
+                table.rows.append(Row("peak memory, full over LoRA", None, ">=", 1.6, why=why))
+                return
+            peaks[method] = peak
     table.seconds |= {f"peak GB, {method}": peak / 1e9 for method, peak in peaks.items()}
     table.rows.append(Row("peak memory, full over LoRA", peaks[FULL] / peaks[OURS], ">=", 1.6))
 

@@ -6,7 +6,7 @@ there already is not run again: stop it and start it as you like, also part by p
     curve   both tasks: prompting with 0, 4 and (JSON) 10 examples; then LoRA, 40 steps, looked at on the way
     rates   LoRA and full fine-tuning at two learning rates, dates, 20 steps
     ranks   LoRA of rank 1, 8 and 32, dates, 20 steps; of rank 1, JSON calls, 40 steps
-    bases   LoRA on the weights as they are (bf16 numbers, computed in fp32) and on NF4, dates, 20 and 40 steps
+    bases   LoRA on the weights as they are, in fp32, and on NF4, dates, 20 and 40 steps
 
 Every seed has training items, their order, the adapter's start and 100 held-out items of its own. Forgetting is the
 mean loss in nats of a token of unrelated English: the topics of Python's own help.
@@ -18,7 +18,7 @@ import argparse
 import copy
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -27,7 +27,7 @@ from typing import Any
 from dslab.bench.report import this_machine
 from dslab.paths import data_dir
 
-__all__ = ["PARTS", "Run", "execute", "load", "looks", "main", "matching", "planned"]
+__all__ = ["PARTS", "Run", "execute", "interval", "load", "looks", "made", "main", "matching", "planned"]
 
 N, BATCH, ALPHA, SYSTEM = 100, 6, 32.0, ""  # an empty system turn: 17 tokens fewer than SmolLM2's own
 WINDOWS, WINDOW = 8, 128
@@ -122,6 +122,20 @@ def looks(rows: Iterable[dict[str, Any]], quantity: str = "accuracy", **settings
     if not seen:
         raise LookupError(f"the study has no run with {settings}; `dslab bench lora-study --save` makes them")
     return seen
+
+
+def interval(shares: Sequence[float], n: int = N) -> tuple[float, float]:
+    """The 95 % interval of a mean over seeds, each with n items of its own."""
+    from dslab.training import wilson
+
+    return wilson(sum(round(share * n) for share in shares), n * len(shares))
+
+
+def made(rows: Sequence[dict[str, Any]]) -> str:
+    """Where the runs come from, in a line."""
+    machines = sorted({row["machine"]["processor"] for row in rows})
+    hours = sum(row["seconds"] for row in rows) / 3600
+    return f"{len(rows)} runs, {hours:.1f} CPU hours, {', '.join(machines)}: `dslab bench lora-study --save`"
 
 
 def main(arguments: list[str]) -> int:

@@ -16,6 +16,18 @@ def extra_peak_bytes(call: Callable[[], Any]) -> int | None:
     What the call returns counts. The peak is reset through /proc, and freed memory is given back first, or a call
     that reuses it would look free.
     """
+    measured = _measure(call)
+    return None if measured is None else max(0, measured[1] - measured[0])
+
+
+def peak_bytes(call: Callable[[], Any]) -> int | None:
+    """Peak resident bytes of the process during the call, with what it holds already; None as above."""
+    measured = _measure(call)
+    return None if measured is None else measured[1]
+
+
+def _measure(call: Callable[[], Any]) -> tuple[int, int] | None:
+    """Resident bytes before, and the peak during the call."""
     try:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
         _CLEAR.write_text("5", encoding="ascii")
@@ -25,7 +37,7 @@ def extra_peak_bytes(call: Callable[[], Any]) -> int | None:
     except OSError:
         return None
     del result
-    return max(0, peak - before)
+    return before, peak
 
 
 def _status(field: str) -> int:

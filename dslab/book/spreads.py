@@ -79,11 +79,11 @@ def _fate(exponent: float, zero_below: float, normal_from: float, infinite_from:
 
 def dots(
     groups: Mapping[str, Sequence[float]], *, xlabel: str, line_at: float, band: tuple[float, float] | None = None,
-    show: str = "{:+.1%}",
+    show: str = "{:+.1%}", intervals: Mapping[str, tuple[float, float]] | None = None,
 ) -> Figure:  # fmt: skip
     """One row a group: a dot a repetition, a tick at their mean, the mean written beside it.
 
-    line_at: the value to compare with; band: a range shaded around it.
+    line_at: the value to compare with; band: a range shaded around it; intervals: of a group's mean, a grey bar.
     """
     import matplotlib.pyplot as plt
     from matplotlib.ticker import PercentFormatter
@@ -92,8 +92,10 @@ def dots(
     if band:
         ax.axvspan(*band, color="#DDDDDD", zorder=0)
     ax.axvline(line_at, color="#666666", linewidth=0.9, linestyle="--")
-    for y, values in enumerate(groups.values()):
+    for y, (name, values) in enumerate(groups.items()):
         mean = float(np.mean(values))
+        if intervals:
+            ax.plot(intervals[name], [y, y], color="#BBBBBB", linewidth=7, solid_capstyle="butt", zorder=1)
         ax.plot(list(values), [y] * len(values), "o", color=COLORS["blue"], markersize=6, alpha=0.75)
         ax.plot([mean], [y], "|", color=COLORS["vermillion"], markersize=18, markeredgewidth=2.2)
         ax.annotate(show.format(mean), (1.02, y), xycoords=("axes fraction", "data"), va="center", fontsize=9)

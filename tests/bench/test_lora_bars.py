@@ -58,7 +58,7 @@ def test_a_study_goes_on_where_it_was_stopped(
     assert sorted(key(row["run"]) for row in rows) == sorted(key(asdict(run)) for run in planned(["ranks"], 2))
     assert "0 runs to do" not in capsys.readouterr().out
     lora_study.main(["--part", "ranks", "--seeds", "2", "--save"])
-    assert "0 runs to do, 6 kept already" in capsys.readouterr().out
+    assert "0 runs to do, 8 kept already" in capsys.readouterr().out
 
 
 def test_without_save_nothing_is_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,6 +79,11 @@ def test_the_studys_bars_follow_its_figures(folder: Path) -> None:
         ):  # fmt: skip
             rows += [kept(Run("dates", method, s, lr=lr, r=8 if method == "lora" else 0), accuracy) for s in (0, 1)]
         rows += [kept(Run("dates", "lora", seed, base="nf4"), nf4) for seed in (0, 1)]
+        # Runs that are not asked for change no bar.
+        rows += [
+            kept(Run("dates", "lora", 0, steps=40, base="nf4"), 0.0),
+            kept(Run("json", "lora", 0, steps=40, r=1), 0.0),
+        ]
         lora_study.path().write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         table = Table("lora")
         lora._studied(table)
@@ -96,6 +101,8 @@ def test_the_studys_bars_follow_its_figures(folder: Path) -> None:
     assert {row.holds for row in table.rows} == {None}
 
 
+MISSED = {"study: NF4: distance from fp32, in half-widths of its interval"}
+
 made_with_the_notebook = pytest.mark.skipif(
     not list((Path(__file__).parents[2] / "notebooks").glob("04_*.ipynb")),
     reason="the study and the table belong to notebook 04, which is not there yet",
@@ -112,11 +119,23 @@ def test_the_kept_study_is_whole_and_reaches_its_bars() -> None:
     assert len(matching(rows, task="dates", method="prompt", shots=4)) == lora_study.SEEDS
     table = Table("lora")
     lora._studied(table)
-    assert [row.quantity for row in table.rows if not row.holds] == []
+    assert [row.quantity for row in table.rows if row.quantity not in MISSED and not row.holds] == []
 
 
 @made_with_the_notebook
-def test_the_saved_table_reaches_every_bar() -> None:
+@pytest.mark.xfail(strict=True, reason="measured: beside NF4 LoRA learns dates 5 points less well after 20 steps")
+def test_nf4_costs_no_accuracy() -> None:
+    assert lora.nf4_distance(lora_study.load()) <= 1
+
+
+@made_with_the_notebook
+def test_the_saved_table_reaches_every_bar_but_one() -> None:
     table = lora.load("lora")
     assert len(table.rows) >= 15
-    assert [row.quantity for row in table.rows if row.holds is False] == []
+    assert {row.quantity for row in table.rows if row.holds is not True} == MISSED
+    study: dict[str, float | None] = {
+        row.quantity: row.value for row in table.rows if row.quantity.startswith("study: ")
+    }
+    again = Table("lora")
+    lora._studied(again)
+    assert study == {row.quantity: row.value for row in again.rows}, "`dslab bench lora --save` is older than the study"
