@@ -34,5 +34,6 @@ if TYPE_CHECKING:
     from dslab.training.fitting import fit as fit
     from dslab.training.loss import answer_loss as answer_loss
     from dslab.training.loss import mean_loss as mean_loss
+    from dslab.training.packing import pack as pack
 
 __getattr__, __dir__, __all__ = lazy(__name__, __file__)
