@@ -11,6 +11,7 @@ import random
 import statistics
 import sys
 import time
+from collections.abc import Iterator
 from importlib import metadata, util
 from pathlib import Path
 from typing import Any
@@ -180,3 +181,24 @@ def give_back_memory_after_cells(shell: Any) -> None:
     """Do so after each cell of a running IPython; asked twice, still once a cell."""
     if shell is not None and give_back_memory not in shell.events.callbacks["post_execute"]:
         shell.events.register("post_execute", give_back_memory)
+
+
+@contextlib.contextmanager
+def frugal() -> Iterator[None]:
+    """Return each buffer above 256 KiB to the system as soon as it is freed (glibc only).
+
+    The forward pass and autograd's own thread allocate from arenas of their own, and a training loop holds both: in
+    notebook 04 that is 0.2 GB. Costs a fifth of the time, for every page comes back as a fresh one.
+    """
+    threshold, before, most = -3, 256 << 10, 32 << 20  # M_MMAP_THRESHOLD; glibc raises it by itself up to 32 MiB
+    set_option = None
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            set_option = ctypes.CDLL("libc.so.6").mallopt
+    if set_option is not None:
+        set_option(threshold, before)
+    try:
+        yield
+    finally:
+        if set_option is not None:
+            set_option(threshold, most)
