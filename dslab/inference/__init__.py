@@ -1,0 +1,19 @@
+"""KV-cache inference from a dict to an engine: the caches that serving systems are made of, and a model that reads them.
+
+    engine = Engine(lm)                                  # a transformers model of the Llama family
+    engine.generate(prompt_ids, max_new_tokens=64)       # the new tokens
+    lm.generate(ids, past_key_values=as_transformers(QuantizedCache(bits=8)))
+
+Names are imported on first use, so that one of them costs only its own file.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dslab.lazy import lazy
+
+if TYPE_CHECKING:
+    from dslab.inference.cache import Cache as Cache
+
+__getattr__, __dir__, __all__ = lazy(__name__, __file__)
