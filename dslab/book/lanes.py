@@ -87,5 +87,6 @@ def lanes(
     ax.set(xlabel=xlabel, ylabel=ylabel)
     if until is not None:
         ax.set_xlim(0, until)
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.28 if len(work) < 10 else -0.16), ncols=len(kinds), fontsize=8)
+    below = (0.5, -0.28 if len(work) < 10 else -0.16)
+    ax.legend(loc="upper center", bbox_to_anchor=below, ncols=len(kinds), fontsize=8)
     return ax.figure  # type: ignore[return-value]
