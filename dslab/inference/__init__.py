@@ -1,4 +1,4 @@
-"""KV-cache inference from a dict to an engine: the caches that serving systems are made of, and a model that reads them.
+"""KV-cache inference from a dict to an engine: the caches serving systems are made of, a model that reads them.
 
     engine = Engine(lm)                                  # a transformers model of the Llama family
     engine.generate(prompt_ids, max_new_tokens=64)       # the new tokens
@@ -14,6 +14,11 @@ from typing import TYPE_CHECKING
 from dslab.lazy import lazy
 
 if TYPE_CHECKING:
-    from dslab.inference.cache import Cache as Cache
+    from dslab.inference.base import Cache as Cache
+    from dslab.inference.base import CacheError as CacheError
+    from dslab.inference.base import CacheFull as CacheFull
+    from dslab.inference.base import CacheMismatch as CacheMismatch
+    from dslab.inference.cache import ContiguousCache as ContiguousCache
+    from dslab.inference.cache import DictCache as DictCache
 
 __getattr__, __dir__, __all__ = lazy(__name__, __file__)
