@@ -20,5 +20,7 @@ if TYPE_CHECKING:
     from dslab.inference.base import CacheMismatch as CacheMismatch
     from dslab.inference.cache import ContiguousCache as ContiguousCache
     from dslab.inference.cache import DictCache as DictCache
+    from dslab.inference.llama import Llama as Llama
+    from dslab.inference.rope import Rope as Rope
 
 __getattr__, __dir__, __all__ = lazy(__name__, __file__)

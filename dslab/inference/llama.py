@@ -1,0 +1,216 @@
+"""The Llama family's forward pass, small enough to read in one sitting: Llama, SmolLM, Mistral, Qwen2, Qwen3.
+
+    llama = Llama.load("smollm2", weights="int8")
+    cache = ContiguousCache()
+    logits = llama.prefill(prompt_ids, cache)            # (1, vocab)
+    logits = llama.forward(logits.argmax(-1)[:, None], cache)[:, -1]
+
+What a module tree would dispatch one call at a time is done in one go: one product for queries, keys and values, one
+for gate and up, angles looked up once a step for all layers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dslab.inference.rope import Rope, turn
+from dslab.inference.weights import Weight, weight_of
+
+if TYPE_CHECKING:
+    from dslab.inference.base import Cache
+
+FAMILY = ("llama", "mistral", "qwen2", "qwen3")
+
+
+@dataclass(frozen=True)
+class LlamaConfig:
+    """The sizes that caches and engines ask for."""
+
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    hidden: int
+    vocab: int
+    max_positions: int
+    eos_ids: tuple[int, ...]
+    eps: float
+
+
+@dataclass
+class Layer:
+    """One block's tensors. `q_norm`, `k_norm`: (head_dim,) gains where the model has them (Qwen3)."""
+
+    attention_norm: Tensor
+    qkv: Weight
+    q_norm: Tensor | None
+    k_norm: Tensor | None
+    out: Weight
+    mlp_norm: Tensor
+    gate_up: Weight
+    down: Weight
+
+
+class Llama:
+    """A transformers causal LM of the Llama family, with weights of its own kind.
+
+    model    in evaluation mode or not: dropout is never applied. Its tensors are shared where no conversion is needed.
+    weights  "fp32", "bf16", "int8" (one scale per output), "int4" (groups of 32, the head int8). Activations are fp32
+             with fp32 weights, else bf16.
+    share    fp32 only: the fused matrices become the storage of the model's own parameters, so that both together
+             take the memory of one.
+    Raises   ValueError for another architecture, adapters that are not merged, or rope kinds that change with length.
+    """
+
+    def __init__(self, model: Any, weights: str = "fp32", share: bool = False) -> None:
+        if share and weights != "fp32":
+            raise ValueError(f"share=True needs weights='fp32', which are the model's own numbers; got {weights!r}")
+        self.kind, self.config = weights, _config(model)
+        self.dtype = torch.float32 if weights == "fp32" else torch.bfloat16
+        with torch.no_grad():
+            self._take(model, weights, share)
+
+    def _take(self, model: Any, kind: str, share: bool) -> None:
+        body, rotary = model.model, model.model.rotary_emb
+        self.rope = Rope(rotary.inv_freq, rotary.attention_scaling, self.config.max_positions)
+
+        def gain(module: Any) -> Tensor | None:
+            return None if module is None else module.weight.detach().to(self.dtype)
+
+        def fused(*linears: Any) -> Weight:
+            rows = torch.cat([linear.weight.detach() for linear in linears])
+            bias = None if linears[0].bias is None else torch.cat([linear.bias.detach() for linear in linears])
+            if share and rows.dtype == torch.float32:
+                for linear, part in zip(linears, rows.split([len(linear.weight) for linear in linears]), strict=True):
+                    linear.weight.data = part
+            return weight_of(rows, kind, bias)
+
+        def single(linear: Any, kind: str = kind) -> Weight:
+            return weight_of(linear.weight.detach(), kind, None if linear.bias is None else linear.bias.detach())
+
+        self.layers = []
+        for block in body.layers:
+            a, m = block.self_attn, block.mlp
+            self.layers.append(
+                Layer(
+                    gain(block.input_layernorm), fused(a.q_proj, a.k_proj, a.v_proj),
+                    gain(getattr(a, "q_norm", None)), gain(getattr(a, "k_norm", None)), single(a.o_proj),
+                    gain(block.post_attention_layernorm), fused(m.gate_proj, m.up_proj), single(m.down_proj),
+                )
+            )  # fmt: skip
+        self.norm = gain(body.norm)
+        self.embed = body.embed_tokens.weight.detach().to(self.dtype)
+        self.head = single(model.lm_head, "int8" if kind == "int4" else kind)
+
+    @classmethod
+    def load(cls, name: str = "smollm2", weights: str = "fp32") -> Llama:
+        """From "smollm2", a Hub id or a folder of safetensors; see `dslab.models.load`, whose errors it raises."""
+        from dslab import models
+
+        return cls(models.load(name)[0], weights, share=weights == "fp32")
+
+    def nbytes(self) -> int:
+        """Bytes of weights that decoding one token reads: all matrices, the embedding's single row left out."""
+        products = [w for layer in self.layers for w in (layer.qkv, layer.out, layer.gate_up, layer.down)]
+        return sum(w.nbytes() for w in (*products, self.head))
+
+    @torch.inference_mode()
+    def forward(
+        self, ids: Tensor, cache: Cache | None = None, *, logits: Literal["last", "all"] | None = "last",
+        positions: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
+        """Logits after each token, or after the last one only.
+
+        ids        (B, T) int64, below the vocabulary's size.
+        cache      what came before; the new tokens are appended and recorded. None: nothing did.
+        logits     "last" -> (B, 1, vocab), "all" -> (B, T, vocab), None -> the final hidden states (B, T, hidden).
+        positions  (T,) or (B, T) places; default: those after what the cache holds.
+        Returns    fp32.
+        Raises     ValueError for no tokens, ids beyond the vocabulary, or places beyond `config.max_positions`.
+        """
+        c = self.config
+        if ids.ndim != 2 or not ids.numel():
+            raise ValueError(f"ids must be (batch, at least one token); got shape {tuple(ids.shape)}")
+        if int(ids.min()) < 0 or int(ids.max()) >= c.vocab:
+            raise ValueError(f"token {int(ids.max())} or {int(ids.min())} is outside 0..{c.vocab - 1}, the vocabulary")
+        if positions is None:
+            positions = torch.arange(ids.shape[1]) if cache is None else cache.positions(ids.shape[1])
+        if int(positions.max()) >= c.max_positions:
+            raise ValueError(
+                f"place {int(positions.max())} is beyond the context of {c.max_positions} tokens; shorten the prompt or "
+                f"ask for fewer new tokens"
+            )
+        cos, sin = self.rope.at(positions)
+        hidden = self.body(ids, cos, sin, causal if cache is None else cache.attend)
+        if cache is not None:
+            cache.record(ids)
+        if logits is None:
+            return hidden
+        return self.scores(hidden if logits == "all" else hidden[:, -1:])
+
+    def body(self, ids: Tensor, cos: Tensor, sin: Tensor, attend: Any) -> Tensor:
+        """Hidden states (B, T, hidden) before the final norm. cos, sin: (T, D) or (B, T, D)."""
+        c = self.config
+        (B, T), H, K, D, shape = ids.shape, c.heads, c.kv_heads, c.head_dim, (c.hidden,)
+        cos, sin = cos.unsqueeze(-2), sin.unsqueeze(-2)
+        h = F.embedding(ids.reshape(-1), self.embed)
+        for number, layer in enumerate(self.layers):
+            x = layer.qkv(F.rms_norm(h, shape, layer.attention_norm, c.eps)).view(B, T, H + 2 * K, D)
+            qk, v = x[:, :, : H + K], x[:, :, H + K :]
+            if layer.q_norm is not None:
+                q, k = F.rms_norm(qk[:, :, :H], (D,), layer.q_norm, c.eps), qk[:, :, H:]
+                qk = torch.cat([q, F.rms_norm(k, (D,), layer.k_norm, c.eps)], 2)
+            qk = turn(qk, cos, sin).transpose(1, 2)
+            o = attend(number, qk[:, :H], qk[:, H:], v.transpose(1, 2))
+            h = h + layer.out(o.transpose(1, 2).reshape(B * T, H * D))
+            gate, up = layer.gate_up(F.rms_norm(h, shape, layer.mlp_norm, c.eps)).chunk(2, -1)
+            h = h + layer.down(F.silu(gate) * up)
+        return h.view(B, T, c.hidden)
+
+    def scores(self, hidden: Tensor) -> Tensor:
+        """(B, T, hidden) before the final norm -> (B, T, vocab) fp32 logits."""
+        normed = F.rms_norm(hidden, (self.config.hidden,), self.norm, self.config.eps)
+        return self.head(normed.flatten(0, 1)).float().view(*hidden.shape[:2], -1)
+
+    def prefill(self, ids: Tensor, cache: Cache, chunk: int = 512) -> Tensor:
+        """Feed a prompt in pieces of `chunk` tokens. ids: (B, T). Returns the last token's logits, (B, vocab)."""
+        pieces = ids.split(chunk, 1)
+        for piece in pieces[:-1]:
+            self.forward(piece, cache, logits=None)
+        return self.forward(pieces[-1], cache)[:, -1]
+
+
+def causal(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention of a whole sequence to itself: q (B, H, T, D), k and v (B, Hkv, T, D) -> (B, H, T, D)."""
+    return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=q.shape[1] != k.shape[1])
+
+
+def _config(model: Any) -> LlamaConfig:
+    """Its sizes; ValueError names what is not supported."""
+    c = getattr(model, "config", None)
+    kind = getattr(c, "model_type", type(model).__name__)
+    if c is None or kind not in FAMILY or not hasattr(model, "lm_head"):
+        raise ValueError(f"a transformers causal LM of {', '.join(FAMILY)} was expected; got {kind!r}")
+    rope = (c.rope_parameters or {}).get("rope_type", "default")
+    if rope in ("dynamic", "longrope"):
+        raise ValueError(f"rope kind {rope!r} changes its angles with the length, so cached keys would go stale")
+    if c.hidden_act != "silu":
+        raise ValueError(f"the MLP's activation must be silu; got {c.hidden_act!r}")
+    for name, module in model.named_modules():
+        if name.endswith("_proj") and type(module) is not torch.nn.Linear:
+            raise ValueError(f"{name} is a {type(module).__name__}, not a plain Linear; merge adapters first")
+    head_dim = getattr(c, "head_dim", None) or c.hidden_size // c.num_attention_heads
+    if model.model.rotary_emb.inv_freq.numel() * 2 != head_dim:
+        raise ValueError("rotating only a part of each head is not supported")
+    window = getattr(c, "sliding_window", None) if getattr(c, "use_sliding_window", True) else None
+    eos = getattr(getattr(model, "generation_config", None), "eos_token_id", None) or c.eos_token_id
+    return LlamaConfig(
+        c.num_hidden_layers, c.num_attention_heads, c.num_key_value_heads, head_dim, c.hidden_size, c.vocab_size,
+        min(c.max_position_embeddings, window or c.max_position_embeddings),  # up to a window's length it hides nothing
+        tuple(eos) if isinstance(eos, list | tuple) else () if eos is None else (eos,), c.rms_norm_eps,
+    )  # fmt: skip
