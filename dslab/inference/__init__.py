@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from dslab.inference.base import CacheError as CacheError
     from dslab.inference.base import CacheFull as CacheFull
     from dslab.inference.base import CacheMismatch as CacheMismatch
+    from dslab.inference.blocks import BlockPool as BlockPool
     from dslab.inference.cache import ContiguousCache as ContiguousCache
     from dslab.inference.cache import DictCache as DictCache
     from dslab.inference.llama import Llama as Llama
+    from dslab.inference.paged import PagedCache as PagedCache
+    from dslab.inference.paged_batch import PagedBatch as PagedBatch
     from dslab.inference.rope import Rope as Rope
 
 __getattr__, __dir__, __all__ = lazy(__name__, __file__)

@@ -1,0 +1,184 @@
+"""The blocks that paged caches live in: a free list, reference counts, and what is known to stand in a block.
+
+Key/value memory is cut into blocks of `block` tokens, as an operating system cuts memory into pages (Kwon et al. 2023,
+arXiv 2309.06180). A sequence holds a table of block numbers; two sequences that begin alike may hold the same blocks.
+One pool serves one model: what stands in a block depends on the weights that made it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dslab.inference.base import CacheError, CacheFull
+
+ROOT = 0  # the node of the empty prefix
+
+
+class BlockPool:
+    """`blocks` blocks of `block` tokens each; keys and values of all layers stand under the same block number.
+
+    A block has a reference count: the number of tables it stands in. At 0 it is free, but what it holds stays known
+    (`lookup`) until it is given out again; of the free blocks, the one released first is given out first.
+    """
+
+    def __init__(self, blocks: int, block: int = 16) -> None:
+        if blocks < 1 or block < 1:
+            raise ValueError(
+                f"a pool needs at least one block of at least one token; got blocks={blocks}, block={block}"
+            )
+        self.blocks, self.block = blocks, block
+        self._counts = [0] * blocks
+        self._free: OrderedDict[int, None] = OrderedDict.fromkeys(range(blocks))
+        self._layers: dict[int, tuple[Tensor, Tensor]] = {}
+        self._known: dict[tuple[int, tuple[int, ...]], tuple[int, int]] = {}  # (parent, tokens) -> (block, node)
+        self._key: dict[int, tuple[int, tuple[int, ...]]] = {}  # block -> under what it is known
+        self._nodes = ROOT
+
+    # Who holds which block.
+
+    @property
+    def free(self) -> int:
+        """Blocks that `allocate` can still give, those with known contents included."""
+        return len(self._free)
+
+    @property
+    def used(self) -> int:
+        """Blocks that stand in at least one table."""
+        return self.blocks - len(self._free)
+
+    def refcount(self, id: int) -> int:
+        return self._counts[self._checked(id)]
+
+    def allocate(self) -> int:
+        """A block that nobody holds, with one reference; what it held is forgotten. CacheFull when none is free."""
+        self.require(1)
+        id, _ = self._free.popitem(last=False)
+        self.forget(id)
+        self._counts[id] = 1
+        return id
+
+    def require(self, blocks: int) -> None:
+        """CacheFull unless so many blocks are free: asked first, so that a refusal changes nothing."""
+        if blocks > len(self._free):
+            raise CacheFull(
+                f"{blocks} block{'s' * (blocks > 1)} of {self.block} tokens needed, {self.free} of {self.blocks} free; "
+                "free() or truncate() a sequence, or make the pool larger"
+            )
+
+    def share(self, id: int) -> int:
+        """One more reference to a block that is held, or that is free and known (it is taken off the free list)."""
+        if not self._counts[self._checked(id)]:
+            if id not in self._key:
+                raise CacheError(
+                    f"block {id} is free and its contents are not known: allocate() gives blocks, share() does not"
+                )
+            del self._free[id]
+        self._counts[id] += 1
+        return id
+
+    def release(self, id: int) -> None:
+        """Give back one reference; the last one frees the block."""
+        if not self._counts[self._checked(id)]:
+            raise CacheError(f"block {id} is free already: it was released more often than allocated and shared")
+        self._counts[id] -= 1
+        if not self._counts[id]:
+            self._free[id] = None
+
+    def _checked(self, id: int) -> int:
+        if not 0 <= id < self.blocks:
+            raise ValueError(f"there is no block {id}: the pool has blocks 0 to {self.blocks - 1}")
+        return id
+
+    # What stands in a block: (the node of all before it, its own tokens), compared exactly. A node is a number given
+    # once and never again, so that a block's successors are not found behind what replaces it.
+
+    def lookup(self, tokens: Sequence[int]) -> tuple[list[int], int]:
+        """(blocks, n): the full blocks known to hold the beginning of `tokens`, and how many tokens that is.
+
+        They are not taken: share() each before anything is allocated.
+        """
+        blocks, node = [], ROOT
+        for start in range(0, len(tokens) - self.block + 1, self.block):
+            found = self._known.get((node, tuple(tokens[start : start + self.block])))
+            if found is None:
+                break
+            blocks.append(found[0])
+            node = found[1]
+        return blocks, len(blocks) * self.block
+
+    def register(self, parent: int, tokens: Sequence[int], id: int) -> int:
+        """Make a full block known under the node of what is before it (ROOT at the start) and its tokens; its own node.
+
+        Where another block is known for the same, that one stays and its node is returned.
+        """
+        if len(tokens) != self.block or not self._counts[self._checked(id)]:
+            raise CacheError(
+                f"only a held block of {self.block} tokens becomes known; got {len(tokens)} tokens, block {id}"
+            )
+        key = (parent, tuple(tokens))
+        if key not in self._known:
+            self.forget(id)
+            self._nodes += 1
+            self._known[key], self._key[id] = (id, self._nodes), key
+        return self._known[key][1]
+
+    def forget(self, id: int) -> None:
+        """What the block holds is no longer known: it will be written to."""
+        if id in self._key:
+            del self._known[self._key.pop(id)]
+
+    def node(self, id: int) -> int:
+        """The node of a block whose contents are known."""
+        return self._known[self._key[id]][1]
+
+    # The memory itself.
+
+    @property
+    def layers(self) -> list[int]:
+        """The layers that something was written to."""
+        return list(self._layers)
+
+    def layer(self, layer: int, k: Tensor | None = None, v: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Keys and values of a layer, (blocks * block, Hkv, D) each: token t of block b stands at b * block + t.
+
+        k, v (B, Hkv, T, D): what will be written, from which the first call for a layer takes the shapes.
+        """
+        if layer not in self._layers:
+            if k is None or v is None:
+                raise CacheError(f"layer {layer} holds nothing yet; append to it first")
+            made = [x.new_empty(self.blocks * self.block, x.shape[1], x.shape[3]) for x in (k, v)]
+            self._layers[layer] = made[0], made[1]
+        held = self._layers[layer]
+        for name, x, h in (("keys", k, held[0]), ("values", v, held[1])):
+            if x is not None and (x.shape[1], x.shape[3], x.dtype, x.device) != (*h.shape[1:], h.dtype, h.device):
+                raise ValueError(
+                    f"layer {layer}: the pool holds {name} of {h.shape[1]} heads of {h.shape[2]} "
+                    f"({h.dtype} on {h.device}); got {x.shape[1]} of {x.shape[3]} ({x.dtype} on "
+                    f"{x.device}): use one pool for each model"
+                )
+        return held
+
+    def shapes(self, layer: int) -> tuple[tuple[int, ...], tuple[int, ...], torch.dtype, torch.device]:
+        """(1, Hkv, D) of keys and of values, dtype and device: what one sequence holds."""
+        k, v = self._layers[layer]
+        return (1, *k.shape[1:]), (1, *v.shape[1:]), k.dtype, k.device
+
+    def copy(self, source: int, target: int, tokens: int) -> None:
+        """The first tokens of a block into another, in all layers."""
+        a, b = source * self.block, target * self.block
+        for pair in self._layers.values():
+            for x in pair:
+                x[b : b + tokens] = x[a : a + tokens]
+
+    @property
+    def reserved(self) -> int:
+        """Bytes of the whole pool, held tokens or not."""
+        return sum(x.numel() * x.element_size() for pair in self._layers.values() for x in pair)
+
+    def token_bytes(self) -> int:
+        """Bytes of one token over all layers."""
+        return self.reserved // (self.blocks * self.block)
