@@ -21,9 +21,13 @@ if TYPE_CHECKING:
     from dslab.inference.blocks import BlockPool as BlockPool
     from dslab.inference.cache import ContiguousCache as ContiguousCache
     from dslab.inference.cache import DictCache as DictCache
+    from dslab.inference.decoding import generate as generate
+    from dslab.inference.decoding import stream as stream
     from dslab.inference.llama import Llama as Llama
     from dslab.inference.paged import PagedCache as PagedCache
     from dslab.inference.paged_batch import PagedBatch as PagedBatch
     from dslab.inference.rope import Rope as Rope
+    from dslab.inference.sampling import Sampler as Sampler
+    from dslab.inference.sampling import Sampling as Sampling
 
 __getattr__, __dir__, __all__ = lazy(__name__, __file__)
