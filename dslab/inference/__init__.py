@@ -23,11 +23,14 @@ if TYPE_CHECKING:
     from dslab.inference.cache import DictCache as DictCache
     from dslab.inference.decoding import generate as generate
     from dslab.inference.decoding import stream as stream
+    from dslab.inference.engine import Engine as Engine
     from dslab.inference.llama import Llama as Llama
     from dslab.inference.paged import PagedCache as PagedCache
     from dslab.inference.paged_batch import PagedBatch as PagedBatch
     from dslab.inference.rope import Rope as Rope
     from dslab.inference.sampling import Sampler as Sampler
     from dslab.inference.sampling import Sampling as Sampling
+    from dslab.inference.scheduler import Request as Request
+    from dslab.inference.scheduler import Scheduler as Scheduler
 
 __getattr__, __dir__, __all__ = lazy(__name__, __file__)

@@ -83,9 +83,7 @@ def checked_prompt(config: LlamaConfig, prompt_ids: Sequence[int] | Tensor, max_
             raise ValueError(f"expected whole numbers as token ids; came {odd[0]!r} ({type(odd[0]).__name__})")
         prompt = [token.__index__() for token in prompt]
     if not prompt:
-        raise ValueError(
-            "the prompt is empty: a model continues at least one token (say, tokenizer.bos_token_id)"
-        )
+        raise ValueError("the prompt is empty: a model continues at least one token (say, tokenizer.bos_token_id)")
     if bad := next((token for token in prompt if not 0 <= token < config.vocab), None):
         raise ValueError(f"token {bad} is outside 0..{config.vocab - 1}, the vocabulary: another model's tokenizer?")
     if isinstance(max_new_tokens, bool) or not isinstance(max_new_tokens, int) or max_new_tokens < 1:

@@ -37,10 +37,9 @@ class Sampling:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        whole = {"top_k": self.top_k, "seed": self.seed}
-        for name, value in whole.items():
-            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-                raise ValueError(f"{name} must be a whole number from 0; got {value!r}")
+        for name, whole in (("top_k", self.top_k), ("seed", self.seed)):
+            if isinstance(whole, bool) or not isinstance(whole, int) or whole < 0:
+                raise ValueError(f"{name} must be a whole number from 0; got {whole!r}")
         for name, value, valid, range_ in (
             ("temperature", self.temperature, 0 <= self.temperature < float("inf"), "0 (greedy) or more, and finite"),
             ("top_p", self.top_p, 0 < self.top_p <= 1, "above 0 and at most 1 (1: keep all)"),
