@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from dslab.lazy import lazy
 
 if TYPE_CHECKING:
+    from dslab.inference.adapter import as_transformers as as_transformers
     from dslab.inference.base import Cache as Cache
     from dslab.inference.base import CacheError as CacheError
     from dslab.inference.base import CacheFull as CacheFull
@@ -27,10 +28,14 @@ if TYPE_CHECKING:
     from dslab.inference.llama import Llama as Llama
     from dslab.inference.paged import PagedCache as PagedCache
     from dslab.inference.paged_batch import PagedBatch as PagedBatch
+    from dslab.inference.quantized import QuantizedCache as QuantizedCache
     from dslab.inference.rope import Rope as Rope
     from dslab.inference.sampling import Sampler as Sampler
     from dslab.inference.sampling import Sampling as Sampling
     from dslab.inference.scheduler import Request as Request
     from dslab.inference.scheduler import Scheduler as Scheduler
+    from dslab.inference.sliding import SinkCache as SinkCache
+    from dslab.inference.speculation import SpeculativeResult as SpeculativeResult
+    from dslab.inference.speculation import speculative as speculative
 
 __getattr__, __dir__, __all__ = lazy(__name__, __file__)

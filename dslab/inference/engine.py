@@ -99,7 +99,7 @@ class Engine:
         return self._next - 1
 
     def cancel(self, id: int) -> list[int]:
-        """Drop a request that waits or runs: the tokens it had. Its blocks are free at once. KeyError if there is none."""
+        """Drop a request that waits or runs, and free its blocks; the tokens it had. KeyError if there is none."""
         request = next((r for r in (*self.scheduler.running, *self.scheduler.waiting) if r.id == id), None)
         if request is None:
             raise KeyError(f"no request {id} waits or runs")
