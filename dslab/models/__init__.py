@@ -2,7 +2,7 @@
 
 >>> from dslab import models
 >>> sorted(models.__all__)
-['Weights', 'auto_dtype', 'load', 'resolve', 'weights']
+['Weights', 'auto_dtype', 'load', 'own', 'resolve', 'weights']
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dslab.lazy import lazy
 if TYPE_CHECKING:  # `loading` imports torch and transformers (seconds), and `dslab doctor` needs only the resolver
     from dslab.models.loading import auto_dtype as auto_dtype
     from dslab.models.loading import load as load
+    from dslab.models.owned import own as own
     from dslab.models.resolver import Weights as Weights
     from dslab.models.resolver import resolve as resolve
     from dslab.models.resolver import weights as weights
