@@ -139,13 +139,13 @@ class Cache(ABC):
     def reorder(self, index: Tensor) -> None:
         """Row i of the batch becomes what row index[i] was, as beam search needs; the batch may grow or shrink."""
         rows = self.rows
-        if index.dim() != 1 or index.dtype != torch.long or not len(index):
-            raise ValueError(f"expected a (B,) int64 tensor; came {tuple(index.shape)} {index.dtype}")
+        if index.dim() != 1 or index.dtype not in (torch.long, torch.int) or not len(index):
+            raise ValueError(f"expected a (B,) tensor of int64 or int32; came {tuple(index.shape)} {index.dtype}")
         if rows is None:
             return  # nothing is held
         if index.min() < 0 or index.max() >= rows:
             raise ValueError(f"expected batch rows 0 to {rows - 1}; came {index.tolist()}")
-        self._pick(index.to(next(iter(self._made.values()))[3]))
+        self._pick(index.to(next(iter(self._made.values()))[3], torch.long))
         self._made = {
             layer: ((len(index), *k[1:]), (len(index), *v[1:]), dtype, device)
             for layer, (k, v, dtype, device) in self._made.items()
@@ -170,6 +170,14 @@ class Cache(ABC):
         """(T,) absolute positions of the next T tokens."""
         device = next((made[3] for made in self._made.values()), None)
         return torch.arange(len(self), len(self) + T, device=device)
+
+    def seen(self, layer: int) -> int:
+        """Tokens that one layer has seen: while a pass is under way, not all layers have the same."""
+        return self._held.get(layer, 0)
+
+    def visible(self, T: int) -> int:
+        """S, how many tokens `view` will show once the next T are appended."""
+        return len(self) + T
 
     def record(self, ids: Tensor) -> None:
         """Say which tokens a pass has just appended: (B, T) int64. For one row they are kept, in `tokens`."""

@@ -81,7 +81,8 @@ class ContiguousCache(Cache):
 
     def _room(self, like: Tensor) -> Tensor:
         B, H, _, D = like.shape
-        return like.new_empty(B, H, self.max_tokens, D)
+        with torch.inference_mode(False):  # else nobody outside inference mode could write to it
+            return torch.empty(B, H, self.max_tokens, D, dtype=like.dtype, device=like.device)
 
     def view(self, layer: int) -> tuple[Tensor, Tensor]:
         keys, values = self._buffers[layer]
