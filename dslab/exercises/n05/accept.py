@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from dslab.exercises import probe
-from dslab.exercises.display import shown
 from dslab.exercises.exercise import Exercise
 from dslab.exercises.n05.accept_mistakes import ACCEPTS, RESTS, Case, definition
-from dslab.exercises.n05.ints import as_ints
+from dslab.exercises.n05.ints import as_ints, told
 
 TASK = """\
 In speculative decoding a small model drafts `K` tokens, one after the other, and the large model looks at all of them
@@ -149,7 +148,17 @@ def _draw(seed: int) -> Case:
 @functools.cache
 def zeros() -> list[Case]:
     """A draft that p rules out, with the random number 0."""
-    return [_made([[0.0, 0.6, 0.4], [0.2, 0.3, 0.5]], [[0.5, 0.3, 0.2]], [0], [0.0])]
+    return [_made([[0.0, 0.5, 0.5], [0.2, 0.3, 0.5]], [[0.5, 0.4, 0.1]], [0], [0.0])]
+
+
+@functools.cache
+def _accepted_by_mistake() -> list[tuple[str, list[list[int]]]]:
+    return [(name, [mistake(*case) for case in cases()]) for name, mistake in ACCEPTS]
+
+
+@functools.cache
+def _rests_by_mistake() -> list[tuple[str, list[Tensor]]]:
+    return [(name, [mistake(*case) for case in cases()]) for name, mistake in RESTS]
 
 
 def check(my_accept: Any) -> str | None:
@@ -163,23 +172,26 @@ def check(my_accept: Any) -> str | None:
         except Exception as error:
             if case[2] or not answers:
                 raise
-            told = _say_accepted(cases(), answers)
-            return told or SAYS["no_drafts"].format(error=f"{type(error).__name__} ({str(error)[:80]})")
+            return _say_accepted(answers) or SAYS["no_drafts"].format(
+                error=f"{type(error).__name__} ({str(error)[:80]})"
+            )
         if got is None:
             return diagnosis
         answers.append(got)
-    told = _say_accepted(cases(), answers) or _say_rest(cases(), answers)
-    if told:
-        return told
+    wrong = _say_accepted(answers) or _say_rest(cases(), answers)
+    return wrong or _check_zeros(my_accept)
+
+
+def _check_zeros(my_accept: Any) -> str | None:
     for case in zeros():
         got, diagnosis = _ask(my_accept, case)
         if got is None:
             return diagnosis
         if got[0]:
             return SAYS["zero"].format(case=_case(case, got[0]))
-        told = _say_rest([case], [got])
-        if told:
-            return told
+        wrong = _say_rest([case], [got])
+        if wrong:
+            return wrong
     return None
 
 
@@ -191,7 +203,7 @@ def _ask(my_accept: Any, case: Case) -> tuple[Answer | None, str | None]:
     for name, now, before in (("tokens", given[0], tokens), ("uniform", given[1], uniform)):
         if now != before:
             return None, SAYS["changed_list"].format(name=name)
-    facts = {"V": p.shape[1], "K": len(tokens), "came": shown(came)}
+    facts = {"V": p.shape[1], "K": len(tokens), "came": told(came)}
     if not isinstance(came, tuple | list) or len(came) != 2:
         return None, SAYS["type"].format(**facts)
     accepted, rest = as_ints(came[0]), probe.as_tensor(came[1])
@@ -202,17 +214,19 @@ def _ask(my_accept: Any, case: Case) -> tuple[Answer | None, str | None]:
         return None, SAYS["no_rest"].format(n=len(accepted), **facts)
     if rest is None or not rest.is_floating_point() or rest.ndim != 1:
         is_token = probe.as_integer(came[1]) is not None
-        return None, SAYS["token" if is_token else "type"].format(**facts | {"came": shown(came[int(is_token) :])})
+        return None, SAYS["token" if is_token else "type"].format(
+            **facts | {"came": told(came[1] if is_token else came)}
+        )
     return (None, changed) if changed else ((accepted, rest.double()), None)
 
 
-def _say_accepted(asked: list[Case], answers: list[Answer]) -> str | None:
-    asked = asked[: len(answers)]
+def _say_accepted(answers: list[Answer]) -> str | None:
+    """What is wrong with the drafts that stay, in the cases answered so far."""
     rows = [accepted for accepted, _ in answers]
-    for case, row in zip(asked, rows, strict=True):
+    for case, row in zip(cases(), rows, strict=False):
         if row != definition(*case)[0]:
-            known = probe.recognise(asked, rows, ACCEPTS, lambda a, b: a == b)
-            return SAYS[known[0] if known else "accepted"].format(case=_case(case, row))
+            known = (name for name, made in _accepted_by_mistake() if made[: len(rows)] == rows)
+            return SAYS[next(known, "accepted")].format(case=_case(case, row))
     return None
 
 
@@ -222,14 +236,15 @@ def _say_rest(asked: list[Case], answers: list[Answer]) -> str | None:
     for case, (accepted, rest) in zip(asked, answers, strict=True):
         want = definition(*case)[1]
         if not _is_near(want, rest):
-            known = probe.recognise(asked, rows, RESTS, _is_near)
+            made = _rests_by_mistake() if len(rows) == len(cases()) else []
+            known = (name for name, wrong in made if all(map(_is_near, wrong, rows)))
             facts = {"K": len(case[2]), "n": len(accepted), "V": len(want), "got_shape": tuple(rest.shape)}
             numbers = {"got": _numbers(rest), "want": _numbers(want)}
             name = "shape" if rest.shape != want.shape else "rest" if bool(rest.isfinite().all()) else "nan"
             if bool((rest < -1e-6).any()):
                 name = "no_clamp"  # what its sum of almost 0 makes of it depends on the last digits
             text = SAYS["rest_case"].format(**facts, **numbers)
-            return SAYS[known[0] if known else name].format(rest=text, **facts)
+            return SAYS[next(known, name)].format(rest=text, **facts)
     return None
 
 

@@ -12,7 +12,7 @@ from dslab.exercises import probe
 from dslab.exercises.display import shown
 from dslab.exercises.exercise import Exercise
 from dslab.exercises.n05.append_mistakes import PLACES, WRITES, definition
-from dslab.exercises.n05.ints import as_ints, has_floats, short
+from dslab.exercises.n05.ints import as_ints, has_floats, short, told
 
 TASK = """\
 A cache that calls `torch.cat` for every token copies everything it holds to add one row. A cache that serves sets
@@ -269,7 +269,7 @@ def _say_positions(asked: list[_Asked]) -> str | None:
 
 
 def _say_type(one: _Asked) -> str:
-    facts = {"T": one.case[5], "came": shown(one.came)}
+    facts = {"T": one.case[5], "came": told(one.came)}
     if _holds_buffer(one):
         return SAYS["returned"].format(**facts)
     if probe.as_integer(one.came) is not None:

@@ -9,7 +9,7 @@ from dslab.exercises import probe
 from dslab.exercises.display import shown
 from dslab.exercises.exercise import Exercise
 from dslab.exercises.n05.blocks_mistakes import NEEDS, SLOTS, definition
-from dslab.exercises.n05.ints import as_ints, short
+from dslab.exercises.n05.ints import as_ints, short, told
 
 TASK = """\
 Paging hands memory out in blocks of `size` tokens. A pool of them is one long row of slots: block 0 is slots
@@ -141,7 +141,7 @@ def _ask(my_blocks: Any, case: Case) -> tuple[Answer | None, str | None]:
     for name, before in (("table", table), ("positions", positions)):
         if given[name] != before:
             return None, SAYS["changed"].format(name=name)
-    facts = {"call": _call(case), "came": shown(came)}
+    facts = {"call": _call(case), "came": told(came)}
     if not isinstance(came, tuple | list) or len(came) != 2:
         return None, SAYS["type"].format(**facts)
     slots, needed = as_ints(came[0]), probe.as_integer(came[1])

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from dslab.exercises import probe
-from dslab.exercises.display import shown
 from dslab.exercises.exercise import Exercise
-from dslab.exercises.n05.ints import as_ints, has_floats, short
+from dslab.exercises.n05.ints import as_ints, has_floats, short, told
 
 TASK = """\
 A window keeps the newest tokens and forgets the rest; then memory stays constant, and the model breaks down as soon
@@ -211,7 +210,7 @@ def check(my_evict: Any) -> str | None:
         kept, distances = map(as_ints, parts)
         if kept is None or distances is None:
             name = "floats" if any(map(has_floats, parts)) else "type"
-            return SAYS[name].format(call=_call(case), came=shown(came))
+            return SAYS[name].format(call=_call(case), came=told(came))
         answers.append((kept, distances))
     return _say_kept(answers) or _say_distances(answers)
 

@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from dslab.exercises import probe
+from dslab.exercises.display import shown
 
 
 def as_ints(value: Any) -> list[int] | None:
@@ -43,3 +44,14 @@ def short(ints: Sequence[int]) -> str:
     """The list as one would type it, cut where it is long."""
     text = str(list(ints))
     return text if len(text) < 120 else f"{text[:120]} …"
+
+
+def told(value: Any) -> str:
+    """What came, in words; of a tuple or list with tensors each part.
+
+    >>> told((torch.zeros(2), 3)), told([1, 2])
+    ('(a float32 tensor of shape (2,), 3)', '[1, 2]')
+    """
+    if isinstance(value, tuple | list) and any(isinstance(part, Tensor | np.ndarray) for part in value):
+        return f"({', '.join(map(shown, value[:4]))}{', …' if len(value) > 4 else ''})"
+    return shown(value)
