@@ -382,7 +382,7 @@ WRONG["blocks"] = {
     "missing": (need_only(lambda table, size, p, n: max(0, -(-n // size) - len(table))), "blocks that are missing"),
     "of positions": (need_only(lambda table, size, p, n: max(p, default=-1) // size + 1), "count by the positions"),
     "at least one": (blocks_by(need=lambda n, size: max(1, -(-n // size))), "No token, no block"),
-    "squared": (blocks_by(need=lambda n, size: -((-n // size) ** 2)), "you return 9, and it should be 3"),
+    "squared": (blocks_by(need=lambda n, size: math.ceil(n / size) ** 2), "you return 9, and it should be 3"),
     "float": (blocks_by(need=lambda n, size: np.ceil(n / size)), "Blocks are counted: an int"),
     "order": (lambda *case: right_blocks(*case)[::-1], "the other way round"),
     "slots alone": (lambda *case: right_blocks(*case)[0], "should return (slots, needed)"),
@@ -481,7 +481,7 @@ WRONG["evict"] = {
     "oldest": (evict_by(lambda n, w, s: list(range(min(n, w)))), "You keep the oldest tokens"),
     "only sinks": (evict_by(stays(lambda w, s: s, lambda w, s: 1)), "evict all the others at once"),
     "everything": (evict_by(lambda n, w, s: list(range(n))), "Nothing is ever evicted"),
-    "evicted": (evict_by(lambda n, w, s: [p for p in range(s, n - w + s)]), "You return what is evicted"),
+    "evicted": (evict_by(lambda n, w, s: list(range(s, n - w + s))), "You return what is evicted"),
     "early": (evict_by(stays(lambda w, s: s, lambda w, s: w - s - 1)), "You keep one too few"),
     "late": (evict_by(stays(lambda w, s: s, lambda w, s: w - s + 1)), "You keep one too many"),
     "newest missing": (evict_by(lambda n, w, s: groups(s, w - s, n)[:-1]), "The newest token is missing"),
@@ -512,7 +512,7 @@ ALSO["evict"] = {
         evict_by(lambda n, w, s: list(range(n))[:s] + list(range(n))[-(w - s) :]),
         "keep some tokens twice",
     ),
-    "sinks for good": (evict_by(lambda n, w, s: list(range(n)) if n <= w else list(range(s))), "all the others at once"),
+    "sinks for good": (evict_by(stays(lambda w, s: s, lambda w, s: 0)), "all the others at once"),
     "early, all along": (evict_by(lambda n, w, s: groups(s, w - s - 1, n)), "You keep one too few"),
     "late, all along": (evict_by(lambda n, w, s: groups(s, w - s + 1, n)), "You keep one too many"),
     "a sink more": (evict_by(lambda n, w, s: groups(s + 1, w - s, n)), "You keep one too many"),
@@ -925,10 +925,10 @@ def test_acceptance_is_lossless():
     p, q = torch.tensor([[0.5, 0.2, 0.3], [1 / 3] * 3]), torch.tensor([[0.1, 0.6, 0.3]])
     exact = torch.zeros(3, dtype=torch.float64)
     for x in range(3):
-        for u in (torch.arange(2000) / 2000 + 1 / 4000).tolist():
+        for u in (torch.arange(400) / 400 + 1 / 800).tolist():
             kept, rest = my_accept(p, q, [x], [u])
-            exact += float(q[0, x]) / 2000 * (torch.eye(3)[kept[0]].double() if kept else rest.double())
-    assert torch.allclose(exact, p[0].double(), atol=1e-3)
+            exact += float(q[0, x]) / 400 * (torch.eye(3)[kept[0]].double() if kept else rest.double())
+    assert torch.allclose(exact, p[0].double(), atol=5e-3)
 
 
 def test_sinks_stay_within_the_window_for_ever():
