@@ -17,25 +17,27 @@ from dslab.inference.base import CacheError, CacheFull
 
 ROOT = 0  # the node of the empty prefix
 
+Shapes = tuple[tuple[int, ...], tuple[int, ...], torch.dtype, torch.device]
+Key = tuple[int, tuple[int, ...]]  # (the node of what is before a block, the tokens in it)
+
 
 class BlockPool:
     """`blocks` blocks of `block` tokens each; keys and values of all layers stand under the same block number.
 
     A block has a reference count: the number of tables it stands in. At 0 it is free, but what it holds stays known
-    (`lookup`) until it is given out again; of the free blocks, the one released first is given out first.
+    (`lookup`) until its memory is needed: then the half of the known ones that was released first is forgotten.
     """
 
     def __init__(self, blocks: int, block: int = 16) -> None:
         if blocks < 1 or block < 1:
-            raise ValueError(
-                f"a pool needs at least one block of at least one token; got blocks={blocks}, block={block}"
-            )
+            raise ValueError(f"a pool has at least one block of at least one token; got blocks={blocks}, block={block}")
         self.blocks, self.block = blocks, block
         self._counts = [0] * blocks
-        self._free: OrderedDict[int, None] = OrderedDict.fromkeys(range(blocks))
+        self._blank = set(range(blocks))  # free, and holding nothing that anyone could look for
+        self._kept: OrderedDict[int, None] = OrderedDict()  # free and known, the one released first at the front
         self._layers: dict[int, tuple[Tensor, Tensor]] = {}
-        self._known: dict[tuple[int, tuple[int, ...]], tuple[int, int]] = {}  # (parent, tokens) -> (block, node)
-        self._key: dict[int, tuple[int, tuple[int, ...]]] = {}  # block -> under what it is known
+        self._known: dict[Key, tuple[int, int]] = {}  # (parent, tokens) -> (block, node)
+        self._key: dict[int, Key] = {}  # block -> under what it is known
         self._nodes = ROOT
 
     # Who holds which block.
@@ -43,40 +45,55 @@ class BlockPool:
     @property
     def free(self) -> int:
         """Blocks that `allocate` can still give, those with known contents included."""
-        return len(self._free)
+        return len(self._blank) + len(self._kept)
 
     @property
     def used(self) -> int:
         """Blocks that stand in at least one table."""
-        return self.blocks - len(self._free)
+        return self.blocks - self.free
 
     def refcount(self, id: int) -> int:
         return self._counts[self._checked(id)]
 
-    def allocate(self) -> int:
-        """A block that nobody holds, with one reference; what it held is forgotten. CacheFull when none is free."""
+    def allocate(self, after: int | None = None, ahead: int = 1) -> int:
+        """A block that nobody holds, with one reference. CacheFull when none is free.
+
+        after  the block that the sequence has before it: the next one is given if it can be, because neighbours are
+               read in one go (see dslab/inference/runs.py). Else the block comes from the longest free stretch, a
+               place from which `ahead` blocks, and later more, can follow.
+        """
         self.require(1)
-        id, _ = self._free.popitem(last=False)
-        self.forget(id)
+        if not self._blank:
+            for id in list(self._kept)[: (len(self._kept) + 1) // 2]:
+                self.forget(id)
+        id = after + 1 if after is not None and after + 1 in self._blank else self._place(ahead)
+        self._blank.remove(id)
         self._counts[id] = 1
         return id
 
+    def _place(self, ahead: int) -> int:
+        """In the middle of the longest stretch of blank blocks: whoever stands before it may want to grow as well."""
+        longest, length, run = 0, 0, 0
+        for id in range(self.blocks):
+            run = run + 1 if id in self._blank else 0
+            if run > length:
+                longest, length = id - run + 1, run
+        return longest + max(0, length - ahead) // 2 if longest else 0
+
     def require(self, blocks: int) -> None:
         """CacheFull unless so many blocks are free: asked first, so that a refusal changes nothing."""
-        if blocks > len(self._free):
+        if blocks > self.free:
             raise CacheFull(
                 f"{blocks} block{'s' * (blocks > 1)} of {self.block} tokens needed, {self.free} of {self.blocks} free; "
                 "free() or truncate() a sequence, or make the pool larger"
             )
 
     def share(self, id: int) -> int:
-        """One more reference to a block that is held, or that is free and known (it is taken off the free list)."""
+        """One more reference to a block that is held, or that is free and known."""
         if not self._counts[self._checked(id)]:
-            if id not in self._key:
-                raise CacheError(
-                    f"block {id} is free and its contents are not known: allocate() gives blocks, share() does not"
-                )
-            del self._free[id]
+            if id not in self._kept:
+                raise CacheError(f"block {id} is free and holds nothing known: allocate() gives blocks")
+            del self._kept[id]
         self._counts[id] += 1
         return id
 
@@ -86,7 +103,10 @@ class BlockPool:
             raise CacheError(f"block {id} is free already: it was released more often than allocated and shared")
         self._counts[id] -= 1
         if not self._counts[id]:
-            self._free[id] = None
+            if id in self._key:
+                self._kept[id] = None
+            else:
+                self._blank.add(id)
 
     def _checked(self, id: int) -> int:
         if not 0 <= id < self.blocks:
@@ -117,7 +137,7 @@ class BlockPool:
         """
         if len(tokens) != self.block or not self._counts[self._checked(id)]:
             raise CacheError(
-                f"only a held block of {self.block} tokens becomes known; got {len(tokens)} tokens, block {id}"
+                f"only a held, full block becomes known ({self.block} tokens); got {len(tokens)}, block {id}"
             )
         key = (parent, tuple(tokens))
         if key not in self._known:
@@ -130,6 +150,9 @@ class BlockPool:
         """What the block holds is no longer known: it will be written to."""
         if id in self._key:
             del self._known[self._key.pop(id)]
+        if id in self._kept:
+            del self._kept[id]
+            self._blank.add(id)
 
     def node(self, id: int) -> int:
         """The node of a block whose contents are known."""
@@ -162,7 +185,7 @@ class BlockPool:
                 )
         return held
 
-    def shapes(self, layer: int) -> tuple[tuple[int, ...], tuple[int, ...], torch.dtype, torch.device]:
+    def shapes(self, layer: int) -> Shapes:
         """(1, Hkv, D) of keys and of values, dtype and device: what one sequence holds."""
         k, v = self._layers[layer]
         return (1, *k.shape[1:]), (1, *v.shape[1:]), k.dtype, k.device

@@ -16,7 +16,19 @@ import torch
 from torch import Tensor
 
 from dslab.inference.base import Cache, CacheError
-from dslab.inference.blocks import ROOT, BlockPool
+from dslab.inference.blocks import ROOT, BlockPool, Shapes
+from dslab.inference.runs import MANY, Run, attend_one, runs_of, scaled
+
+
+def require(pool: BlockPool, wanted: Sequence[tuple[PagedCache, int, int]]) -> None:
+    """CacheFull unless the pool can give each cache room for n tokens a row: (cache, n, rows)."""
+    need, lasts = 0, Counter[int]()
+    for cache, n, rows in wanted:
+        need += cache._more(n) * (len(cache.tables) or rows)
+        if n > cache._covered and cache._covered % pool.block:
+            lasts.update(table[-1] for table in cache.tables)
+    # Of those that write into a shared block, all copy it; the last one that holds it need not.
+    pool.require(need + sum(here - (here == pool.refcount(id)) for id, here in lasts.items()))
 
 
 class PagedCache(Cache):
@@ -33,35 +45,40 @@ class PagedCache(Cache):
         self._nodes: list[int] = []  # under which node each full block is known, as far as that is done
         self._slots: Tensor | None = None  # where the tokens of the present pass stand
         self._table: Tensor | None = None  # the tables as one tensor
+        self._runs: list[Run] | None = None  # where the tokens of the only row stand, in few stretches
 
     def reserve(self, n: int, rows: int = 1) -> None:
         """Room for n tokens in each row, the last block of each its own; CacheFull, and nothing changed, if none is."""
+        require(self.pool, [(self, n, rows)])
         pool, at = self.pool, self._covered % self.pool.block
-        tables = self.tables or [[] for _ in range(rows)]
-        more = max(0, -(-n // pool.block) - len(tables[0]))
-        lasts = Counter(table[-1] for table in tables) if at and n > self._covered else Counter()
-        pool.require(len(tables) * more + sum(here - (here == pool.refcount(id)) for id, here in lasts.items()))
-        for table in tables:
-            if lasts:
+        self.tables = self.tables or [[] for _ in range(rows)]
+        for table in self.tables:
+            if at and n > self._covered:
                 self._make_own(table, at)
-            table += [pool.allocate() for _ in range(more)]
-        self.tables, self._covered = tables, max(n, self._covered)
-        self._slots = self._table = None
+            more = self._more(n)
+            for left in range(more, 0, -1):
+                table.append(pool.allocate(table[-1] if table else None, left))
+        self._covered = max(n, self._covered)
+        self._slots = self._table = self._runs = None
+
+    def _more(self, n: int) -> int:
+        """Blocks that a row needs beyond its present ones to hold n tokens."""
+        return max(0, -(-n // self.pool.block) - -(-self._covered // self.pool.block))
 
     def unreserve(self) -> None:
         """Give back the room beyond what is held."""
         if self._covered > len(self):
             self._cut(len(self))
 
-    def advance(self, layer: int, end: int) -> None:
-        """A batch has written the tokens of a layer up to `end`."""
+    def advance(self, layer: int, end: int, shapes: Shapes) -> None:
+        """The tokens of a layer up to `end` are written: by a batch, or by another sequence."""
         self._held[layer] = self._end = end
-        self._made[layer] = self.pool.shapes(layer)
+        self._made[layer] = shapes
 
     def _make_own(self, table: list[int], tokens: int) -> None:
         """Copy on write: the last block becomes one that nobody else reads."""
         if self.pool.refcount(table[-1]) > 1:
-            copied = self.pool.allocate()
+            copied = self.pool.allocate(table[-2] if len(table) > 1 else None)
             self.pool.copy(table[-1], copied, tokens)
             self.pool.release(table[-1])
             table[-1] = copied
@@ -83,16 +100,43 @@ class PagedCache(Cache):
         values[self._slots] = v.transpose(1, 2).flatten(0, 1)
 
     def view(self, layer: int) -> tuple[Tensor, Tensor]:
-        """A copy in order, (B, Hkv, len, D)."""
+        """In order, (B, Hkv, S, D): a window into the pool where the blocks are neighbours, else a copy."""
         keys, values = self.pool.layer(layer)
-        if self._table is None:
-            self._table = torch.tensor(self.tables, device=keys.device)
-        return self._gather(keys, layer), self._gather(values, layer)
+        return self._ordered(keys, layer), self._ordered(values, layer)
 
-    def _gather(self, x: Tensor, layer: int) -> Tensor:
-        assert self._table is not None
-        blocks = x.view(self.pool.blocks, self.pool.block, *x.shape[1:])[self._table]  # (B, blocks, block, Hkv, D)
-        return blocks.flatten(1, 2)[:, : self._held[layer]].transpose(1, 2)
+    def _ordered(self, x: Tensor, layer: int) -> Tensor:
+        if len(self.tables) == 1 and len(runs := self.runs()) == 1:
+            start = runs[0][0]
+            return x[start : start + self._held[layer]].transpose(0, 1)[None]
+        if self._table is None:
+            self._table = torch.tensor(self.tables, device=x.device)
+        B, blocks = self._table.shape
+        whole = x.view(self.pool.blocks, -1).index_select(0, self._table.flatten())  # a block is copied in one piece
+        return whole.view(B, blocks * self.pool.block, *x.shape[1:])[:, : self._held[layer]].transpose(1, 2)
+
+    def runs(self) -> list[Run]:
+        """Where the tokens of the only row stand in the pool's memory, those of the present pass included."""
+        if self._runs is None:
+            self._runs = runs_of(self.tables[0], self.pool.block, self._covered)
+        return self._runs
+
+    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float | None = None) -> Tensor:
+        """As every cache; one token of one row reads its blocks where they stand."""
+        if k.shape[0] != 1 or k.shape[2] != 1 or q.shape[2] != 1 or q.shape[1] % k.shape[1]:
+            return super().attend(layer, q, k, v, scale)
+        self.append(layer, k, v)
+        one = scaled(q, scale).view(k.shape[1], -1, q.shape[3])
+        return attend_one(one, *self.stretches(layer, one.dtype)).view(*q.shape[:3], -1).to(q.dtype)
+
+    def stretches(self, layer: int, dtype: torch.dtype) -> tuple[list[Tensor], list[Tensor]]:
+        """The only row's keys (Hkv, Dk, n) and values (Hkv, n, Dv), stretch by stretch: what `attend_one` reads."""
+        if len(runs := self.runs()) <= MANY:
+            keys, values = self.pool.layer(layer)
+            parts = [(keys[a : a + n].permute(1, 2, 0), values[a : a + n].transpose(0, 1)) for a, n in runs]
+        else:
+            k, v = self.view(layer)
+            parts = [(k[0].transpose(1, 2), v[0])]
+        return [k.to(dtype) for k, _ in parts], [v.to(dtype) for _, v in parts]
 
     def record(self, ids: Tensor) -> None:
         """As every cache; and the blocks that the pass has filled become known to the pool."""
@@ -118,9 +162,9 @@ class PagedCache(Cache):
         if n:
             self.tables = [[pool.share(id) for id in blocks]]
             self._nodes = [pool.node(id) for id in blocks]
-            self.tokens, self._end, self._covered, self._slots, self._table = prompt[:n], n, n, None, None
+            self.tokens, self._end, self._covered = prompt[:n], n, n
             for layer in pool.layers:
-                self.advance(layer, n)
+                self.advance(layer, n, pool.shapes(layer))
         return n
 
     def _cut(self, n: int) -> None:
@@ -130,7 +174,8 @@ class PagedCache(Cache):
                 self.pool.release(id)
             del table[keep:]
         del self._nodes[n // self.pool.block :]
-        self._covered, self._slots, self._table = n, None, None
+        self._covered = n
+        self._slots = self._table = self._runs = None
 
     def _pick(self, index: Tensor) -> None:
         old, self.tables = self.tables, [list(self.tables[i]) for i in index.tolist()]
@@ -138,7 +183,7 @@ class PagedCache(Cache):
         for table in old:
             for id in table:
                 self.pool.release(id)
-        self._slots = self._table = None
+        self._slots = self._table = self._runs = None
 
     def _own(self) -> None:
         self.tables, self._nodes = [list(table) for table in self.tables], list(self._nodes)

@@ -12,10 +12,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from dslab.inference.base import Cache, CacheError, attention
-from dslab.inference.paged import PagedCache
+from dslab.inference.paged import PagedCache, require
+from dslab.inference.runs import MANY, Cuts, attend_one, scaled
 
 
 class PagedBatch(Cache):
@@ -37,18 +39,16 @@ class PagedBatch(Cache):
         self.caches, self.counts, self.pool = list(caches), list(counts), caches[0].pool
         self._starts = [len(cache) for cache in caches]
         self.ends = [start + count for start, count in zip(self._starts, counts, strict=True)]
-        self._reserve()
+        require(self.pool, [(cache, end, 1) for cache, end in zip(caches, self.ends, strict=True)])
+        for cache, end in zip(caches, self.ends, strict=True):
+            cache.reserve(end)
         self._slots = torch.cat([c.slots(a, b) for c, a, b in zip(caches, self._starts, self.ends, strict=True)])
         self.last = torch.tensor(self.counts).cumsum(0) - 1
-
-    def _reserve(self) -> None:
-        try:
-            for cache, end in zip(self.caches, self.ends, strict=True):
-                cache.reserve(end)
-        except CacheError:
-            for cache in self.caches:
-                cache.unreserve()
-            raise
+        single = [i for i, count in enumerate(counts) if count == 1]
+        near = [i for i in single if len(caches[i].runs()) <= MANY]
+        self._single, self._at = near, self.last[near]
+        self._cuts = Cuts([caches[i].runs() for i in near], self.pool.blocks * self.pool.block)
+        self._scattered = [(i, int(self.last[i])) for i in single if i not in near]
 
     def positions(self, T: int) -> Tensor:
         """(N,) the position of each new token in its own sequence."""
@@ -67,14 +67,43 @@ class PagedBatch(Cache):
             )
         keys.index_copy_(0, self._slots, k[0].transpose(0, 1))
         values.index_copy_(0, self._slots, v[0].transpose(0, 1))
+        shapes = self.pool.shapes(layer)
         for cache, end in zip(self.caches, self.ends, strict=True):
-            cache.advance(layer, end)
+            cache.advance(layer, end, shapes)
 
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float | None = None) -> Tensor:
         """q (1, H, N, Dk): each sequence's new queries over its own tokens; (1, H, N, Dv)."""
         self.append(layer, k, v)
-        parts = zip(q.split(self.counts, 2), self.caches, strict=True)
-        return torch.cat([attention(own, *cache.view(layer), scale) for own, cache in parts], 2)
+        parts = [torch.empty(0)] * len(self.caches)
+        self._decode(layer, q, parts, scale)
+        at = 0
+        for i, (cache, count) in enumerate(zip(self.caches, self.counts, strict=True)):
+            if count > 1:
+                new = slice(at, at + count)
+                if len(cache) == count:  # nothing came before: no need to read what was just written
+                    own = F.scaled_dot_product_attention(
+                        q[:, :, new], k[:, :, new], v[:, :, new], is_causal=True, scale=scale,
+                        enable_gqa=q.shape[1] != k.shape[1],
+                    )  # fmt: skip
+                else:
+                    own = attention(q[:, :, new], *cache.view(layer), scale)
+                parts[i] = own[0].transpose(0, 1)
+            at += count
+        return torch.cat(parts).to(q.dtype).transpose(0, 1)[None]
+
+    def _decode(self, layer: int, q: Tensor, parts: list[Tensor], scale: float | None) -> None:
+        """The sequences that have one new token: their parts are (1, H, Dv)."""
+        keys, values = self.pool.layer(layer)
+        Hkv = keys.shape[1]
+        if self._single:
+            own = scaled(q[0].transpose(0, 1)[self._at], scale).view(len(self._single), Hkv, -1, q.shape[3])
+            cut = self._cuts(keys.permute(1, 2, 0), 2, own.dtype), self._cuts(values.transpose(0, 1), 1, own.dtype)
+            outs = [attend_one(*one) for one in zip(own.unbind(0), *cut, strict=True)]
+            for i, out in zip(self._single, torch.stack(outs).flatten(1, 2).split(1), strict=True):
+                parts[i] = out
+        for i, at in self._scattered:
+            one = scaled(q[0, :, at], scale).view(Hkv, -1, q.shape[3])
+            parts[i] = attend_one(one, *self.caches[i].stretches(layer, one.dtype)).view(1, q.shape[1], -1)
 
     def __len__(self) -> int:
         """Tokens of the longest sequence."""
