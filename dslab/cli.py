@@ -194,7 +194,7 @@ def clean(context: typer.Context) -> None:
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def bench(
     context: typer.Context,
-    topic: Annotated[str, typer.Argument(help="Measured: attention, dedup, inference, lora, lora-study, mutants, privacy.")],
+    topic: Annotated[str, typer.Argument(help="attention, dedup, inference, lora, lora-study, mutants or privacy.")],
 ) -> None:
     """Measure a topic's fast paths, as ratios. --save keeps the table."""
     name = topic.replace("-", "_")
