@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -48,6 +47,9 @@ class Growing:
     def used(self) -> Tensor:
         assert self._buffer is not None
         return self._buffer[:, :, : self.n]
+
+    def cut(self, n: int) -> None:
+        self.n = min(n, self.n)  # what lies behind is written over
 
     def after(self, change: Callable[[Tensor], Tensor]) -> Growing:
         """A new one that holds `change` of what is held here."""
@@ -98,8 +100,8 @@ class _Layer:
     exact_k: Growing = field(default_factory=Growing)
     exact_v: Growing = field(default_factory=Growing)
 
-    def parts(self) -> list[tuple[str, Growing]]:
-        return [(f.name, getattr(self, f.name)) for f in fields(self)]
+    def parts(self) -> list[Growing]:
+        return [getattr(self, f.name) for f in fields(self)]
 
 
 class QuantizedCache(Cache):
@@ -196,28 +198,33 @@ class QuantizedCache(Cache):
 
     def _cut(self, n: int) -> None:
         if self.scheme == "token":
-            return self._change(lambda name, x: x[:, :, :n])
+            for held in self._layers.values():
+                for part in held.parts():
+                    part.cut(n)
+            return
         closed = max(held.k.n for held in self._layers.values())
         if self._closed(n) < closed:
             raise CacheError(
                 f"tokens before {closed} are in closed groups, and after {n} tokens they would still be exact: "
                 f"expected n of at least {closed + self.residual}; came {n}. truncate(0) empties it"
             )
-        self._change(lambda name, x: x[:, :, : n - closed] if name.startswith("exact") else x)
+        for held in self._layers.values():  # a pass that stopped part way left groups open in some
+            held.exact_k.cut(n - held.k.n)
+            held.exact_v.cut(n - held.k.n)
 
     def _pick(self, index: Tensor) -> None:
-        self._change(lambda name, x: x[index])
+        self._change(lambda x: x[index])
 
     def _own(self) -> None:
         self._layers = dict(self._layers)
-        self._change(lambda name, x: x)
+        self._change(lambda x: x)
 
-    def _change(self, change: Callable[[str, Tensor], Tensor]) -> None:
+    def _change(self, change: Callable[[Tensor], Tensor]) -> None:
         for number, held in self._layers.items():
-            self._layers[number] = _Layer(*(g.after(partial(change, name)) for name, g in held.parts()))
+            self._layers[number] = _Layer(*(part.after(change) for part in held.parts()))
 
     def _drop(self) -> None:
         self._layers.clear()
 
     def nbytes(self) -> int:
-        return sum(g.nbytes() for held in self._layers.values() for _, g in held.parts())
+        return sum(part.nbytes() for held in self._layers.values() for part in held.parts())
