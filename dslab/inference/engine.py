@@ -140,7 +140,8 @@ class Engine:
 
     def _batch(self) -> tuple[list[tuple[Request, int]], PagedBatch | None]:
         """What to compute, with the blocks for it taken; makes room where there is too little."""
-        while work := self.scheduler.plan():
+        work = self.scheduler.plan()
+        while work:
             try:
                 return work, PagedBatch([request.cache for request, _ in work], [count for _, count in work])  # type: ignore[misc]
             except CacheFull:
@@ -148,6 +149,7 @@ class Engine:
                     for request, _ in work:
                         self.scheduler.put_back(request)
                     raise
+            work = self.scheduler.plan(admit=False)
         return [], None
 
     def _record(self, work: list[tuple[Request, int]], starts: list[int], before: set[int]) -> None:
@@ -164,6 +166,8 @@ class Engine:
         out, failed = [], None
         greedy = scores.argmax(-1).tolist()
         for request, row, likeliest in zip(ready, scores, greedy, strict=True):
+            if request not in self.scheduler.running:
+                continue  # another's on_token has cancelled it
             sampling = request.sampler.sampling
             plain = sampling.greedy and sampling.repetition_penalty == 1
             try:
@@ -176,7 +180,7 @@ class Engine:
                 self.scheduler.stop(request)
                 failed = failed or error
                 continue
-            if request.done and request in self.scheduler.running:  # on_token may have cancelled it
+            if request.done and request in self.scheduler.running:  # its own on_token may have cancelled it
                 self.scheduler.stop(request)
                 self._finished[request.id] = request.new
         if failed is not None:

@@ -86,9 +86,10 @@ class Scheduler:
             )
         self.waiting.append(request)
 
-    def plan(self) -> list[tuple[Request, int]]:
+    def plan(self, admit: bool = True) -> list[tuple[Request, int]]:
         """Each running request that computes in the next step, and how many tokens; admits what waits.
 
+        admit=False: nobody new, as after `make_room`, or who was just put back would come again at once.
         CacheFull if nothing can run, because somebody outside holds the blocks.
         """
         budget = self.chunk - sum(request.todo == 1 for request in self.running)
@@ -98,7 +99,7 @@ class Scheduler:
             if count > 0:
                 work.append((request, count))
                 budget -= count if request.todo > 1 else 0
-        for request in list(self.waiting):
+        for request in list(self.waiting) if admit else []:
             if budget <= 0 or len(self.running) >= self.batch:
                 break
             if self._prefix_is_being_computed(request):
@@ -132,11 +133,13 @@ class Scheduler:
     def _fits(self, request: Request) -> bool:
         """Whether the pool has the blocks for it beside what it promised to those that run."""
         block = self.pool.block
+
+        def need(request: Request) -> int:  # the token that it says next included, which may want a block more
+            return -(-(len(request.tokens) + 1) // block) if self.preempt else request.blocks(block)
+
         held = sum(self.pool.refcount(id) > 0 for id in self.pool.lookup(request.tokens[:-1])[0])
-        if self.preempt:  # each that runs may soon want a block more
-            return -(-len(request.tokens) // block) - held + len(self.running) <= self.pool.free or not self.running
-        promised = sum(other.blocks(block) - sum(map(len, other.cache.tables)) for other in self.running if other.cache)
-        return request.blocks(block) - held <= self.pool.free - promised
+        promised = sum(max(0, need(other) - sum(map(len, other.cache.tables))) for other in self.running if other.cache)
+        return min(need(request), request.blocks(block)) - held <= self.pool.free - promised
 
     def _admit(self, request: Request) -> None:
         request.cache = PagedCache(self.pool)
