@@ -168,7 +168,8 @@ class BlockPool:
     def layer(self, layer: int, k: Tensor | None = None, v: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Keys and values of a layer, (blocks * block, Hkv, D) each: token t of block b stands at b * block + t.
 
-        k, v (B, Hkv, T, D): what will be written, from which the first call for a layer takes the shapes.
+        k, v (B, Hkv, T, D): what will be written, from which the first call for a layer takes the shapes. While no
+        block is held, other shapes are taken too, and all that was known is forgotten.
         """
         if layer not in self._layers:
             if k is None or v is None:
@@ -178,12 +179,22 @@ class BlockPool:
         held = self._layers[layer]
         for name, x, h in (("keys", k, held[0]), ("values", v, held[1])):
             if x is not None and (x.shape[1], x.shape[3], x.dtype, x.device) != (*h.shape[1:], h.dtype, h.device):
+                if not self.used:
+                    self.clear()
+                    return self.layer(layer, k, v)
                 raise ValueError(
-                    f"layer {layer}: the pool holds {name} of {h.shape[1]} heads of {h.shape[2]} "
-                    f"({h.dtype} on {h.device}); got {x.shape[1]} of {x.shape[3]} ({x.dtype} on "
-                    f"{x.device}): use one pool for each model"
+                    f"layer {layer}: the pool holds {name} of {h.shape[1]} heads of {h.shape[2]} ({h.dtype} on "
+                    f"{h.device}); came {x.shape[1]} of {x.shape[3]} ({x.dtype} on {x.device}): use one pool per model"
                 )
         return held
+
+    def clear(self) -> None:
+        """Give the memory back, and forget what is known; CacheError while blocks are held."""
+        if self.used:
+            raise CacheError(f"{self.used} blocks are held: free() the sequences first")
+        self._layers.clear()
+        for id in list(self._key):
+            self.forget(id)
 
     def shapes(self, layer: int) -> Shapes:
         """(1, Hkv, D) of keys and of values, dtype and device: what one sequence holds."""

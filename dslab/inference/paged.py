@@ -20,15 +20,21 @@ from dslab.inference.blocks import ROOT, BlockPool, Shapes
 from dslab.inference.runs import MANY, Run, attend_one, runs_of, scaled
 
 
-def require(pool: BlockPool, wanted: Sequence[tuple[PagedCache, int, int]]) -> None:
-    """CacheFull unless the pool can give each cache room for n tokens a row: (cache, n, rows)."""
+def reserve(pool: BlockPool, passes: Sequence[tuple[PagedCache, int, int]]) -> None:
+    """Room for a pass in which caches, (cache, n, rows), come to hold n tokens a row, each in a last block of its own.
+
+    CacheFull if the pool cannot give all that; then no cache has changed.
+    """
     need, lasts = 0, Counter[int]()
-    for cache, n, rows in wanted:
-        need += cache._more(n) * (len(cache.tables) or rows)
-        if n > cache._covered and cache._covered % pool.block:
+    for cache, n, rows in passes:
+        cache.unreserve()
+        need += (-(-n // pool.block) - -(-len(cache) // pool.block)) * (len(cache.tables) or rows)
+        if len(cache) % pool.block:
             lasts.update(table[-1] for table in cache.tables)
     # Of those that write into a shared block, all copy it; the last one that holds it need not.
     pool.require(need + sum(here - (here == pool.refcount(id)) for id, here in lasts.items()))
+    for cache, n, rows in passes:
+        cache._grow(n, rows)
 
 
 class PagedCache(Cache):
@@ -47,26 +53,18 @@ class PagedCache(Cache):
         self._table: Tensor | None = None  # the tables as one tensor
         self._runs: list[Run] | None = None  # where the tokens of the only row stand, in few stretches
 
-    def reserve(self, n: int, rows: int = 1) -> None:
-        """Room for n tokens in each row, the last block of each its own; CacheFull, and nothing changed, if none is."""
-        require(self.pool, [(self, n, rows)])
-        pool, at = self.pool, self._covered % self.pool.block
+    def _grow(self, n: int, rows: int) -> None:
         self.tables = self.tables or [[] for _ in range(rows)]
         for table in self.tables:
-            if at and n > self._covered:
+            if at := len(self) % self.pool.block:
                 self._make_own(table, at)
-            more = self._more(n)
-            for left in range(more, 0, -1):
-                table.append(pool.allocate(table[-1] if table else None, left))
-        self._covered = max(n, self._covered)
+            for left in range(-(-n // self.pool.block) - len(table), 0, -1):
+                table.append(self.pool.allocate(table[-1] if table else None, left))
+        self._covered = n
         self._slots = self._table = self._runs = None
 
-    def _more(self, n: int) -> int:
-        """Blocks that a row needs beyond its present ones to hold n tokens."""
-        return max(0, -(-n // self.pool.block) - -(-self._covered // self.pool.block))
-
     def unreserve(self) -> None:
-        """Give back the room beyond what is held."""
+        """Give back the room of a pass that never came."""
         if self._covered > len(self):
             self._cut(len(self))
 
@@ -92,8 +90,8 @@ class PagedCache(Cache):
     def _write(self, layer: int, k: Tensor, v: Tensor, start: int) -> None:
         end = start + k.shape[2]
         keys, values = self.pool.layer(layer, k, v)
-        if end > self._covered:
-            self.reserve(end, k.shape[0])
+        if end != self._covered:
+            reserve(self.pool, [(self, end, k.shape[0])])
         if self._slots is None:
             self._slots = self.slots(start, end).to(k.device)
         keys[self._slots] = k.transpose(1, 2).flatten(0, 1)

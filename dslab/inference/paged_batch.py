@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dslab.inference.base import Cache, CacheError, attention
-from dslab.inference.paged import PagedCache, require
+from dslab.inference.paged import PagedCache, reserve
 from dslab.inference.runs import MANY, Cuts, attend_one, scaled
 
 
@@ -39,9 +39,9 @@ class PagedBatch(Cache):
         self.caches, self.counts, self.pool = list(caches), list(counts), caches[0].pool
         self._starts = [len(cache) for cache in caches]
         self.ends = [start + count for start, count in zip(self._starts, counts, strict=True)]
-        require(self.pool, [(cache, end, 1) for cache, end in zip(caches, self.ends, strict=True)])
-        for cache, end in zip(caches, self.ends, strict=True):
-            cache.reserve(end)
+        if any(cache.seen(layer) < len(cache) for cache in caches for layer in self.pool.layers):
+            raise CacheError("an earlier pass of one of the caches stopped part way; truncate it or free it")
+        reserve(self.pool, [(cache, end, 1) for cache, end in zip(caches, self.ends, strict=True)])
         self._slots = torch.cat([c.slots(a, b) for c, a, b in zip(caches, self._starts, self.ends, strict=True)])
         self.last = torch.tensor(self.counts).cumsum(0) - 1
         single = [i for i, count in enumerate(counts) if count == 1]
