@@ -1,4 +1,4 @@
-"""Rotary positions (RoPE, Su et al., arXiv 2104.09864): a vector's pairs of numbers are turned by angles that grow with place.
+"""Rotary positions (RoPE, arXiv 2104.09864): pairs of numbers of a vector are turned by angles that grow with place.
 
 The scores of turned queries and keys depend on the distance alone, and turns add up: a key that was cached at place p
 is moved to place p - n by turning it by -n. Halves are paired (number i with number i + D/2), as transformers does.
@@ -49,6 +49,6 @@ class Rope:
 
 
 def turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """x: (..., D) turned by angles whose cosine and signed sine broadcast to it; computed in fp32, given in x's dtype."""
+    """x: (..., D) turned by angles whose cosine and signed sine broadcast to it; in fp32, then x's dtype."""
     half = x.shape[-1] // 2
     return torch.addcmul(x * cos, x.roll(half, -1), sin).to(x.dtype)

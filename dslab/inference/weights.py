@@ -1,18 +1,24 @@
-"""A linear layer's weights as fp32, bf16, int8 or int4 numbers, each with the product that is fastest on a CPU."""
+"""A linear layer's weights as fp32, bf16, int8 or int4 numbers, each with the products that are fastest on a CPU.
+
+Which product is fastest depends on the rows: one row (decoding) waits for memory, many rows (prompts, batches) for
+arithmetic. Each class below says where it changes from one to the other; `dslab bench inference` has the figures.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 KINDS = ("fp32", "bf16", "int8", "int4")
+GROUP = 32  # int4: neighbours that share a step and an offset
 
 
 class Weight(ABC):
-    """`weight(x)`: (rows, K) to (rows, N), in x's dtype."""
+    """`weight(x)`: (rows, K) to (rows, N), fp32 or bf16, whatever the product gives."""
 
     bias: Tensor | None = None
 
@@ -25,17 +31,39 @@ class Weight(ABC):
 
     @abstractmethod
     def nbytes(self) -> int:
-        """Bytes that one product with a single row reads."""
+        """Bytes that a product with one row reads."""
 
 
-class Float(Weight):
-    """fp32 or bf16 numbers."""
+class Float32(Weight):
+    """fp32 numbers. across: stored as (K, N), with which one row's product is some 15 % faster here."""
 
-    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
-        self.weight, self.bias = weight, bias
+    def __init__(self, weight: Tensor, bias: Tensor | None = None, across: bool = True) -> None:
+        weight = weight.float()
+        self.weight = weight.t().contiguous().t() if across else weight.contiguous()
+        self.bias = None if bias is None else bias.float()
 
     def __call__(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight, self.bias)
+
+    def dense(self) -> Tensor:
+        return self.weight
+
+    def nbytes(self) -> int:
+        return self.weight.nbytes
+
+
+class BFloat16(Weight):
+    """bf16 numbers. Where the CPU computes in fp32 anyway, products of many rows widen the matrix first."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
+        self.weight = weight.bfloat16().contiguous()
+        self.bias = None if bias is None else bias.bfloat16()
+        self._wide = 12 if _widens(str(weight.device)) else 1 << 62
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if len(x) < self._wide:
+            return F.linear(x.bfloat16(), self.weight, self.bias)
+        return F.linear(x.float(), self.weight.float(), None if self.bias is None else self.bias.float())
 
     def dense(self) -> Tensor:
         return self.weight.float()
@@ -45,32 +73,47 @@ class Float(Weight):
 
 
 class Int8(Weight):
-    """One signed byte a number and one scale per row of the matrix: error at most half of (row's maximum / 127)."""
+    """A signed byte a number and one scale per row of the matrix: off by at most half of (the row's maximum / 127).
+
+    From 6 rows on, x is rounded to bytes too, with one scale for each of its rows, where the CPU multiplies bytes.
+    """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
         weight = weight.float()
         self.scales = (weight.abs().amax(1) / 127).clamp(min=1e-12).bfloat16()
-        self.codes = (weight / self.scales.float()[:, None]).round().clamp(-127, 127).to(torch.int8)
-        self.bias = bias
+        self._scales = self.scales.float()
+        self.codes = (weight / self._scales[:, None]).round().clamp(-127, 127).to(torch.int8)
+        self.bias = None if bias is None else bias.float()
+        self._many = 6 if _multiplies_bytes() else 32
 
     def __call__(self, x: Tensor) -> Tensor:
-        y = torch.ops.aten._weight_int8pack_mm(x, self.codes, self.scales)
+        if len(x) < self._many:
+            y = torch.ops.aten._weight_int8pack_mm(x.bfloat16(), self.codes, self.scales)
+        elif _multiplies_bytes():
+            x = x.float()
+            step = torch.linalg.vector_norm(x, torch.inf, -1, True).div_(127).clamp_(min=1e-12)
+            y = torch._int_mm((x / step).round_().to(torch.int8), self.codes.t()).float().mul_(self._scales).mul_(step)
+        else:
+            y = F.linear(x.float(), self.dense())
         return y if self.bias is None else y + self.bias
 
     def dense(self) -> Tensor:
-        return self.codes.float() * self.scales.float()[:, None]
+        return self.codes * self._scales[:, None]
 
     def nbytes(self) -> int:
         return self.codes.nbytes + self.scales.nbytes
 
 
-GROUP = 32
-
-
 class Int4(Weight):
-    """Four bits a number; each 32 neighbours share a step and an offset (bf16): the grid of GGUF's Q4_1."""
+    """Four bits a number; each 32 neighbours share a step and an offset (bf16): the grid of GGUF's Q4_1.
+
+    A matrix that lies on such a grid already is kept as it is, up to the rounding of step and offset. Multiplying
+    columns by a norm's gains would take it off its grid.
+    """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
+        if weight.shape[1] % GROUP:
+            raise ValueError(f"int4 needs columns in groups of {GROUP}; got {weight.shape[1]}: use int8")
         groups = weight.float().unflatten(1, (-1, GROUP))
         low, high = groups.amin(-1), groups.amax(-1)
         step = ((high - low) / 15).clamp(min=1e-12)
@@ -78,10 +121,11 @@ class Int4(Weight):
         middle = low + 8 * step  # the kernel means (code - 8) * step + middle
         self.packed = torch.ops.aten._convert_weight_to_int4pack_for_cpu(codes, 1)
         self.grid = torch.stack([step.T, middle.T], -1).bfloat16().contiguous()
-        self.shape, self.bias = weight.shape, bias
+        self.shape = weight.shape
+        self.bias = None if bias is None else bias.bfloat16()
 
     def __call__(self, x: Tensor) -> Tensor:
-        y = torch.ops.aten._weight_int4pack_mm_for_cpu(x, self.packed, GROUP, self.grid)
+        y = torch.ops.aten._weight_int4pack_mm_for_cpu(x.bfloat16(), self.packed, GROUP, self.grid)
         return y if self.bias is None else y + self.bias
 
     def dense(self) -> Tensor:
@@ -92,12 +136,22 @@ class Int4(Weight):
 
 
 def weight_of(weight: Tensor, kind: str, bias: Tensor | None = None) -> Weight:
-    """weight: (N, K) floating; kind: one of KINDS. ValueError for another kind, or columns not in groups of 32 (int4)."""
-    if kind not in KINDS:
+    """weight: (N, K) floating; kind: one of KINDS. ValueError for another kind, or for int4 with K % 32."""
+    kinds = {"fp32": Float32, "bf16": BFloat16, "int8": Int8, "int4": Int4}
+    if kind not in kinds:
         raise ValueError(f"weights must be one of {', '.join(KINDS)}; got {kind!r}")
-    if kind == "fp32":
-        return Float(weight.float().contiguous(), None if bias is None else bias.float())
-    bias = None if bias is None else bias.bfloat16()
-    if kind == "bf16":
-        return Float(weight.bfloat16().contiguous(), bias)
-    return Int8(weight, bias) if kind == "int8" else Int4(weight, bias)
+    return kinds[kind](weight, bias)
+
+
+@cache
+def _widens(device: str) -> bool:
+    """Whether fp32 products of many rows beat bf16 ones."""
+    from dslab.models.loading import auto_dtype
+
+    return auto_dtype(device) == torch.float32
+
+
+@cache
+def _multiplies_bytes() -> bool:
+    """Whether the CPU has instructions for products of bytes, without which torch's are slower than fp32."""
+    return bool(getattr(torch.cpu, "_is_vnni_supported", lambda: False)())
