@@ -41,6 +41,9 @@ class TransformersCache(transformers.Cache):
         self.cache = cache
         self.fed = None if not cache.tokens or len(cache.tokens) != len(cache) else torch.tensor([cache.tokens])
 
+    def __repr__(self) -> str:
+        return f"TransformersCache({type(self.cache).__name__}, {len(self.cache)} tokens)"
+
     def __deepcopy__(self, memo: dict[int, Any]) -> TransformersCache:
         new = type(self)(self.cache.fork())  # transformers' way to use a prefix twice; forks may share memory
         new.fed = self.fed
@@ -110,45 +113,47 @@ class TransformersCache(transformers.Cache):
         prompt  ids are a whole prompt, of which transformers left out as many tokens as the cache holds.
         """
         n = len(self.cache)
-        if prompt and ids.shape[1] <= n:
-            raise CacheMismatch(
-                f"the cache holds {n} tokens, the prompt has only {ids.shape[1]}: reset() empties it; if they are the "
-                f"same, crop({ids.shape[1] - n - 1}) leaves the prompt's last token to be fed"
-            )
+        fed = None if self.fed is None else self.fed[:, :n].to(ids.device)  # a pass that failed may have left more
+        if n == 0:
+            fed = ids
+        elif not prompt and ids.shape[1] < n + new:  # only the new tokens were given, on purpose
+            fed = None if fed is None or len(fed) != len(ids) else torch.cat([fed, ids], 1)
+        else:
+            _check(fed, ids, n)
+            fed = ids
         if mask is not None and self.cache.visible(new) < n + new and not bool(mask.all()):
             raise CacheError(
                 "padded rows do not go with a window, which would keep the padding as its first tokens: expected "
                 "prompts of one length, or one prompt at a time"
             )
-        fed = None if self.fed is None else self.fed[:, :n]  # a pass that failed may have left more
-        if n == 0:
-            fed = ids
-        elif ids.shape[1] < n + new:  # only the new tokens were given, on purpose
-            fed = None if fed is None or len(fed) != len(ids) else torch.cat([fed, ids.to(fed.device)], 1)
-        elif fed is None:
-            raise CacheMismatch(
-                f"the cache holds {n} tokens, and it is not known which: reset() it, or make it with model= before it "
-                "is filled"
-            )
-        else:
-            old = ids[:, :n].to(fed.device)
-            if old.shape != fed.shape or not torch.equal(old, fed):
-                raise CacheMismatch(_difference(fed, old))
-            fed = ids
         self.fed = fed
         self.cache.tokens = fed[0].tolist() if fed is not None and len(fed) == 1 else None
 
 
-def _difference(held: Tensor, came: Tensor) -> str:
-    if held.shape[0] != came.shape[0]:
-        return f"the cache holds {held.shape[0]} rows, the prompt has {came.shape[0]}: reset() the cache first"
-    row, place = (held != came).nonzero()[0].tolist()
-    at = f"at place {place}" + (f" of row {row}" if len(held) > 1 else "")
-    first = int((held != came).any(0).nonzero()[0])
-    return (
-        f"the cache was filled by another prompt: {at} it holds token {int(held[row, place])}, the prompt has "
-        f"{int(came[row, place])}; reset() empties it, crop({first - held.shape[1]}) keeps the common part"
-    )
+def _check(held: Tensor | None, ids: Tensor, n: int) -> None:
+    """CacheMismatch unless ids begin with the n tokens that are held, and go on after them."""
+    if held is None:
+        raise CacheMismatch(
+            f"the cache holds {n} tokens, and it is not known which: reset() it, or make it with model= before it is "
+            "filled"
+        )
+    if len(held) != len(ids):
+        raise CacheMismatch(f"the cache holds {len(held)} rows, the prompt has {len(ids)}: reset() the cache first")
+    common = min(n, ids.shape[1])
+    differ = held[:, :common] != ids[:, :common]
+    if differ.any():
+        place = int(differ.any(0).nonzero()[0])
+        row = int(differ[:, place].nonzero()[0])
+        raise CacheMismatch(
+            f"the cache was filled by another prompt: at place {place} of row {row} it holds token "
+            f"{int(held[row, place])}, the prompt has {int(ids[row, place])}; reset() empties it, crop({place - n}) "
+            "keeps the common part"
+        )
+    if ids.shape[1] <= n:
+        raise CacheMismatch(
+            f"the cache holds {n} tokens, the prompt has only {ids.shape[1]}, the same: crop({ids.shape[1] - n - 1}) "
+            "leaves its last token to be fed; reset() empties the cache"
+        )
 
 
 def _watch(model: Any) -> None:
