@@ -740,8 +740,9 @@ WRONG["bill"] = {
     "None is MLA": (
         bill_by(mla=lambda c: "kv_lora_rank" in c, latent=lambda c: sum((c[k] or 0) for k in c if k in
                 ("kv_lora_rank", "qk_rope_head_dim"))),
-        "or None for MLA",
+        "an entry that is None is as good as missing",
     ),
+    "q_lora_rank tells": (bill_by(mla=lambda c: c.get("q_lora_rank")), "You know MLA by its q_lora_rank"),
     "query heads": (bill_by(heads=lambda c: c["num_attention_heads"]), "You count the heads of the queries"),
     "one head": (bill_by(heads=lambda c: 1), "That is MQA"),
     "groups": (bill_by(heads=lambda c: c["num_attention_heads"] / kv_heads_of(c)), "share a KV head"),
@@ -893,7 +894,7 @@ def test_checking_leaves_random_state_and_is_quick(name):
 
 def test_a_fault_of_the_learners_own_is_told_with_its_line():
     def by_dict(keys, values, k, v, length):
-        keys["new"] = k
+        keys.write(k, length)
 
     for name, answer in (("append", by_dict), ("bill", lambda config, bits: config["layers"] * bits)):
         state, said = checks.judge(getattr(n05, name), answer)

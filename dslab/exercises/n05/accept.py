@@ -121,11 +121,11 @@ def _made(p: list[list[float]], q: list[list[float]], tokens: list[int], uniform
 @functools.cache
 def cases() -> list[Case]:
     """Few drafts and many, stayed and not; ratios below and above 1; no random number near its ratio."""
-    a, b, c, d = [0.5, 0.3, 0.2], [0.2, 0.5, 0.3], [0.1, 0.2, 0.7], [0.6, 0.1, 0.3]
+    a, b, c, d, e = [0.5, 0.3, 0.2], [0.2, 0.5, 0.3], [0.1, 0.2, 0.7], [0.6, 0.1, 0.3], [0.5, 0.1, 0.4]
     listed = [
         _made([a, b, c], [b, a], [0, 2], [0.9, 0.8]),  # all stay: ratios 2.5, 1.5
         _made([b, a, d, c], [a, b, a], [0, 1, 2], [0.35, 0.45, 0.1]),  # 0.4, 0.6, 1.5: all stay, p below q
-        _made([b, a, d, c], [a, b, a], [0, 1, 2], [0.35, 0.75, 0.1]),  # the second goes
+        _made([b, e, d, c], [a, b, a], [0, 1, 2], [0.35, 0.75, 0.1]),  # 0.4, 0.2, 1.5: the second goes
         _made([c, a], [a], [0], [0.5]),  # the only one goes
         _made([d], [], [], []),  # nothing was drafted
     ]

@@ -66,7 +66,8 @@ SAYS = {
     "none": "In {model} the entries {keys} are None, as in many a config.json, and your code raises {error}. None is "
     "to be treated as missing.",
     "no_mla": "You reckon MLA like any other attention. It keeps no head at all, but one latent vector a layer. {case}",
-    "mla_everywhere": "You take an entry for MLA that others have as well, or None for MLA. {case}",
+    "mla_everywhere": "You take for MLA what is none: an entry that is None is as good as missing. {case}",
+    "mla_by_q": "You know MLA by its q_lora_rank, and not every one has that. What tells is kv_lora_rank. {case}",
     "query_heads": "You count the heads of the queries. Queries are not kept; with GQA several of them share a key. "
     "{case}",
     "one_head": "You count one KV head for all. That is MQA. {case}",

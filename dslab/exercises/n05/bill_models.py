@@ -29,10 +29,10 @@ CASES: tuple[Case, ...] = (
     ("DeepSeek-V3", _config(61, 7168, 128, num_key_value_heads=128, q_lora_rank=1536, head_dim=64, **_MLA), 8),
     ("a small MLA", _config(3, 320, 5, num_key_value_heads=5, q_lora_rank=160, **_SMALL_MLA), 32),
     (
-        "a small MQA with empty entries",
+        "a small MQA",
         _config(7, 384, 6, num_key_value_heads=1, head_dim=None, kv_lora_rank=None, qk_rope_head_dim=None),
         32,
     ),
-    ("a small MHA with empty entries", _config(5, 240, 6, num_key_value_heads=None, head_dim=None), 4),
+    ("a small MHA", _config(5, 240, 6, num_key_value_heads=None, head_dim=None), 4),
     ("a small GQA", _config(11, 640, 8, num_key_value_heads=2, head_dim=96), 8),
 )

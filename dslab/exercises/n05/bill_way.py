@@ -59,6 +59,7 @@ FAULTS: tuple[tuple[str, str, Any], ...] = (
     ("no_mla", "is_mla", lambda config: False),
     ("mla_everywhere", "is_mla", lambda config: "kv_lora_rank" in config),
     ("mla_everywhere", "is_mla", lambda config: "qk_rope_head_dim" in config),
+    ("mla_by_q", "is_mla", lambda config: bool(_is(config, "q_lora_rank"))),
     ("query_heads", "kv_heads", _heads),
     ("one_head", "kv_heads", lambda config: 1),
     ("groups", "kv_heads", lambda config: _heads(config) / _kv_heads(config)),
