@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+import torch
 
 from dslab.exercises import probe
 from dslab.exercises.display import shown
@@ -18,7 +18,7 @@ def as_ints(value: Any) -> list[int] | None:
     >>> as_ints(range(2)), as_ints(torch.tensor([3])), as_ints([1.0]), as_ints("12"), as_ints(torch.tensor([[3]]))
     ([0, 1], [3], None, None, None)
     """
-    if isinstance(value, Tensor | np.ndarray):
+    if isinstance(value, torch.Tensor | np.ndarray):
         tensor = probe.as_tensor(value)
         is_empty_list = tensor is not None and tensor.shape == (0,)  # torch.tensor([]) is float, and no float is in it
         value = [] if is_empty_list else None if tensor is None or tensor.ndim != 1 else tensor.tolist()
@@ -29,12 +29,12 @@ def as_ints(value: Any) -> list[int] | None:
 
 
 def _as_int(value: Any) -> int | None:
-    return None if isinstance(value, Tensor) and value.is_meta else probe.as_integer(value)
+    return None if isinstance(value, torch.Tensor) and value.is_meta else probe.as_integer(value)
 
 
 def has_floats(value: Any) -> bool:
     """Whether it would be a list of ints, but for being floats."""
-    if isinstance(value, Tensor | np.ndarray):
+    if isinstance(value, torch.Tensor | np.ndarray):
         tensor = probe.as_tensor(value)
         return tensor is not None and tensor.ndim == 1 and tensor.is_floating_point()
     return isinstance(value, list | tuple) and any(isinstance(item, float | np.floating) for item in value)
@@ -52,6 +52,6 @@ def told(value: Any) -> str:
     >>> told((torch.zeros(2), 3)), told([1, 2])
     ('(a float32 tensor of shape (2,), 3)', '[1, 2]')
     """
-    if isinstance(value, tuple | list) and any(isinstance(part, Tensor | np.ndarray) for part in value):
+    if isinstance(value, tuple | list) and any(isinstance(part, torch.Tensor | np.ndarray) for part in value):
         return f"({', '.join(map(shown, value[:4]))}{', …' if len(value) > 4 else ''})"
     return shown(value)
