@@ -76,19 +76,19 @@ class Llama:
     weights  "fp32", "bf16", "int8" (one scale per output), "int4" (groups of 32, the head int8). What lies between the
              products is fp32 with all of them, cached keys and values too; see weights.py.
     share    fp32 only: the fused matrices become the storage of the model's own parameters, so that both together
-             take the memory of one.
+             take the memory of one. Decoding is some 10 % slower then, for the matrices stay as transformers has them.
     Raises   ValueError for another architecture, adapters that are not merged, or rope kinds that change with length.
     """
 
     def __init__(self, model: Any, weights: str = "fp32", share: bool = False) -> None:
-        if share and weights != "fp32":
-            raise ValueError(f"share=True needs weights='fp32', which are the model's own numbers; got {weights!r}")
         self.kind, self.config = weights, _config(model)
         self.dtype = torch.float32  # of keys and values
+        if share and (weights != "fp32" or model.dtype != torch.float32):
+            raise ValueError(f"share=True needs weights='fp32' and a model in fp32; got {weights!r}, {model.dtype}")
         with torch.no_grad():
-            self._take(model, weights, share)
+            self._take(model, weights, "share" if share else "copy")
 
-    def _take(self, model: Any, kind: str, share: bool) -> None:
+    def _take(self, model: Any, kind: str, how: Literal["copy", "share", "empty"]) -> None:
         body, rotary = model.model, model.model.rotary_emb
         self.rope = Rope(rotary.inv_freq, rotary.attention_scaling, self.config.max_positions)
 
@@ -98,12 +98,12 @@ class Llama:
         def fused(*linears: Any) -> Weight:
             rows = torch.cat([linear.weight.detach() for linear in linears])
             bias = None if linears[0].bias is None else torch.cat([linear.bias.detach() for linear in linears])
-            made = weight_of(rows, kind, bias)
-            if share:
-                parts = made.dense().split([len(linear.weight) for linear in linears])
-                for linear, part in zip(linears, parts, strict=True):
-                    linear.weight.data = part
-            return made
+            if how == "copy":
+                return weight_of(rows, kind, bias)
+            parts = rows.split([len(linear.weight) for linear in linears])
+            for linear, part in zip(linears, parts, strict=True):
+                linear.weight.data = part if how == "share" else part.new_empty(0)
+            return Float32(rows, bias, across=False) if how == "share" else weight_of(rows, kind, bias)
 
         self.layers = []
         for block in body.layers:
@@ -126,7 +126,11 @@ class Llama:
         """From "smollm2", a Hub id or a folder of safetensors; see `dslab.models.load`, whose errors it raises."""
         from dslab import models
 
-        return cls(models.load(name)[0], weights, share=weights == "fp32")
+        model, made = models.load(name)[0], cls.__new__(cls)
+        made.kind, made.config, made.dtype = weights, _config(model), torch.float32
+        with torch.no_grad():
+            made._take(model, weights, "empty")  # so that never much more than one copy is in memory
+        return made
 
     def nbytes(self) -> int:
         """Bytes of weights that decoding one token reads: all matrices, the embedding's single row left out."""

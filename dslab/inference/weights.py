@@ -75,7 +75,8 @@ class BFloat16(Weight):
 class Int8(Weight):
     """A signed byte a number and one scale per row of the matrix: off by at most half of (the row's maximum / 127).
 
-    From 6 rows on, x is rounded to bytes too, with one scale for each of its rows, where the CPU multiplies bytes.
+    Where the CPU multiplies bytes, six rows and more are written as two bytes a number and both multiplied at once:
+    one byte alone costs 2.5 % of perplexity (SmolLM2), for a few numbers of a row are far larger than the rest.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
@@ -84,18 +85,24 @@ class Int8(Weight):
         self._scales = self.scales.float()
         self.codes = (weight / self._scales[:, None]).round().clamp(-127, 127).to(torch.int8)
         self.bias = None if bias is None else bias.float()
-        self._many = 6 if _multiplies_bytes() else 32
+        self._bytes, self._dense = (6, 256) if _multiplies_bytes() else (32, 32)
 
     def __call__(self, x: Tensor) -> Tensor:
-        if len(x) < self._many:
+        if len(x) < self._bytes:
             y = torch.ops.aten._weight_int8pack_mm(x.bfloat16(), self.codes, self.scales)
-        elif _multiplies_bytes():
-            x = x.float()
-            step = torch.linalg.vector_norm(x, torch.inf, -1, True).div_(127).clamp_(min=1e-12)
-            y = torch._int_mm((x / step).round_().to(torch.int8), self.codes.t()).float().mul_(self._scales).mul_(step)
+        elif len(x) < self._dense:
+            y = self._by_bytes(x.float())
         else:
             y = F.linear(x.float(), self.dense())
         return y if self.bias is None else y + self.bias
+
+    def _by_bytes(self, x: Tensor) -> Tensor:
+        step = torch.linalg.vector_norm(x, torch.inf, -1, True).div_(127).clamp_(min=1e-12)
+        x = x / step
+        first = x.round()
+        both = torch.cat([first, x.sub_(first).mul_(254).round_()]).to(torch.int8)
+        high, low = torch._int_mm(both, self.codes.t()).float().chunk(2)
+        return high.add_(low, alpha=1 / 254).mul_(self._scales).mul_(step)
 
     def dense(self) -> Tensor:
         return self.codes * self._scales[:, None]
