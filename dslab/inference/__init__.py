@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from dslab.lazy import lazy
 
 if TYPE_CHECKING:
+    from dslab.inference.absorption import absorb as absorb
+    from dslab.inference.absorption import unabsorb as unabsorb
     from dslab.inference.adapter import as_transformers as as_transformers
     from dslab.inference.base import Cache as Cache
     from dslab.inference.base import CacheError as CacheError
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
     from dslab.inference.decoding import generate as generate
     from dslab.inference.decoding import stream as stream
     from dslab.inference.engine import Engine as Engine
+    from dslab.inference.latent import LatentCache as LatentCache
     from dslab.inference.llama import Llama as Llama
+    from dslab.inference.packing import packed as packed
     from dslab.inference.paged import PagedCache as PagedCache
     from dslab.inference.paged_batch import PagedBatch as PagedBatch
     from dslab.inference.quantized import QuantizedCache as QuantizedCache

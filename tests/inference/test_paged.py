@@ -156,7 +156,10 @@ def test_a_block_that_is_written_again_is_no_longer_known():
     a = PagedCache(pool)
     run(a, qkv, [1, 2, 3, 4, 5, 6, 7, 8])
     a.truncate(6)
-    run(a, other, [9, 9, 9], 6)
+    assert pool.lookup([1, 2, 3, 4, 5, 6, 7, 8])[1] == 8  # nothing has been written over yet
+    run(a, other, [9], 6)
+    assert pool.lookup([1, 2, 3, 4, 5, 6, 7, 8])[1] == 4
+    run(a, other, [9, 9], 7)
     b = PagedCache(pool)
     assert b.adopt([1, 2, 3, 4, 5, 6, 7, 8, 0]) == 4
     b.free()
