@@ -16,6 +16,7 @@ from dslab.lazy import lazy
 if TYPE_CHECKING:
     from dslab.lora.accounting import Report as Report
     from dslab.lora.accounting import estimate as estimate
+    from dslab.lora.accounting import fingerprints as fingerprints
     from dslab.lora.accounting import report as report
     from dslab.lora.adapters import add as add
     from dslab.lora.adapters import combine as combine

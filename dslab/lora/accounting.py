@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from dslab.lora.injection import layers
@@ -93,6 +94,13 @@ def estimate(model: nn.Module, targets: Targets | None = "all-linear", r: int = 
         numbers += r * (out + into) * (stack[0] if stack else 1) + (out if dora else 0)
     new = numbers * FP32
     return Report(numbers, total + numbers, before + new, new, 2 * new)
+
+
+def fingerprints(model: nn.Module) -> dict[str, int]:
+    """For each adapted weight the sum of its bit patterns: another number where a single bit is another."""
+    patterns = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+    kept = {name: getattr(layer.home, layer.slot) for name, layer in layers(model).items()}
+    return {name: int(w.detach().view(patterns[w.element_size()]).sum(dtype=torch.int64)) for name, w in kept.items()}
 
 
 def size(tensors: Iterable[Tensor]) -> int:

@@ -190,6 +190,10 @@ class Adapted(nn.Module):
             self._unmerged = None
 
 
+def _is_power_of_two(scale: float) -> bool:
+    return math.frexp(scale)[0] == 0.5
+
+
 class LoRALinear(Adapted):
     """A linear layer with LoRA beside it. x (..., in) to (..., out), in the dtype that the base gives.
 
@@ -247,7 +251,9 @@ class LoRALinear(Adapted):
         if adapter is None or self.merged:
             return y
         dropped = adapter.dropout(x.to(adapter.A.dtype))
-        low = F.linear(F.linear(dropped, adapter.A), adapter.B) * adapter.scale
+        thin, scale = F.linear(dropped, adapter.A), adapter.scale
+        # Times a power of two is exact wherever it is done, so it is done where there are r numbers a token, not `out`.
+        low = F.linear(thin * scale, adapter.B) if _is_power_of_two(scale) else F.linear(thin, adapter.B) * scale
         if adapter.magnitude is not None:
             low = self._dora(y, dropped, low, adapter)
         return (y + low).to(y.dtype)

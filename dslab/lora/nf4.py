@@ -70,11 +70,12 @@ class NF4:
     def dequantize(self, dtype: torch.dtype = torch.float32) -> Tensor:
         """The tensor again, each number replaced by its code times the magnitude of its block."""
         code = torch.tensor(NF4_CODE, device=self.codes.device)
-        pairs = torch.stack([code.repeat_interleave(16), code.repeat(16)], 1)  # what each byte says
-        values = pairs.index_select(0, self.codes.int()).view(-1)
         count = self.shape.numel()
+        pairs = torch.stack([code.repeat_interleave(16), code.repeat(16)], 1)  # what each byte says
+        values = pairs.view(torch.int64).view(-1).index_select(0, self.codes.int()).view(torch.float32)  # both at once
         values = F.pad(values, (0, self.absmax.numel() * self.block - values.numel()))
-        return (values.view(-1, self.block) * self.magnitudes()[:, None]).view(-1)[:count].view(self.shape).to(dtype)
+        values = values.view(-1, self.block).mul_(self.magnitudes()[:, None])
+        return values.view(-1)[:count].view(self.shape).to(dtype)
 
 
 @torch.no_grad()

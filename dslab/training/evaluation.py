@@ -15,7 +15,6 @@ from itertools import takewhile
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from dslab.training.chat import Shot, prompt_ids, turn_end
 from dslab.training.loss import arguments, evaluating
@@ -111,8 +110,6 @@ def greedy(
 
 def _prefix(model: Any, prompts: Sequence[list[int]]) -> tuple[int, Any]:
     """Length of what all prompts begin with, and its keys and values for one row."""
-    from transformers.cache_utils import DynamicCache, DynamicLayer
-
     shortest = min(len(ids) for ids in prompts)
     same = takewhile(lambda tokens: len(set(tokens)) == 1, zip(*prompts, strict=False))
     shared = min(sum(1 for _ in same), shortest - 1)  # one token at least is each row's own, to go on from
@@ -121,10 +118,7 @@ def _prefix(model: Any, prompts: Sequence[list[int]]) -> tuple[int, Any]:
     ids = torch.tensor([prompts[0][:shared]], device=next(model.parameters()).device)
     cache: Any = model(input_ids=ids, use_cache=True, **_last_only(model))
     cache = getattr(cache, "past_key_values", None)
-    # Windows and states of other kinds count places, not positions: padding inside would shift them.
-    if type(cache) is DynamicCache and all(type(layer) is DynamicLayer for layer in cache.layers):
-        return shared, cache
-    return 0, None
+    return (shared, cache) if _is_plain(cache) else (0, None)
 
 
 def _batch(
@@ -140,7 +134,8 @@ def _batch(
         cache.batch_repeat_interleave(n)
     options, stops = _last_only(model), torch.tensor(sorted(ends), device=device)
     by_position = "position_ids" in arguments(model)
-    ended, made = torch.zeros(n, dtype=torch.bool, device=device), list[Tensor]()
+    answers, going = [list[int]() for _ in rows], list(range(n))  # whose answer each row of the batch is
+    ended = torch.zeros(n, dtype=torch.bool, device=device)
     while True:
         if by_position:
             options["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
@@ -148,13 +143,29 @@ def _batch(
             options["past_key_values"] = cache
         out = model(input_ids=ids, attention_mask=mask, use_cache=True, **options)
         chosen = out.logits[:, -1].argmax(-1)
-        made.append(chosen)
+        for i, token in zip(going, chosen.tolist(), strict=True):
+            answers[i].append(token)
         ended |= torch.isin(chosen, stops)
-        if len(made) == max_new_tokens or bool(ended.all()):
-            return torch.stack(made, 1).tolist()
-        mask = torch.cat([mask, mask.new_ones(n, 1)], 1)
+        if len(answers[going[0]]) == max_new_tokens or bool(ended.all()):
+            return answers
+        mask = torch.cat([mask, mask.new_ones(len(going), 1)], 1)
         cache = getattr(out, "past_key_values", None)  # a model without one reads everything again
         ids = chosen[:, None] if cache is not None else torch.cat([ids, chosen[:, None]], 1)
+        if 4 * int(ended.sum()) >= len(going) and (cache is None or _is_plain(cache)):  # rows that ended leave
+            rest = (~ended).nonzero()[:, 0]
+            going, ids, mask, ended = [going[i] for i in rest.tolist()], ids[rest], mask[rest], ended[rest]
+            if cache is not None:
+                cache.batch_select_indices(rest)
+
+
+def _is_plain(cache: Any) -> bool:
+    """Whether a cache holds the keys and values of all positions, row by row, and nothing else.
+
+    Windows and states of other kinds count places, not positions: padding inside would shift them.
+    """
+    from transformers.cache_utils import DynamicCache, DynamicLayer
+
+    return type(cache) is DynamicCache and all(type(layer) is DynamicLayer for layer in cache.layers)
 
 
 def _last_only(model: Any) -> dict[str, Any]:

@@ -11,11 +11,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
 from torch.utils.data import SequentialSampler
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+
+# Where `datasets` is installed, Trainer imports it, and pandas and pyarrow with it: 90 MB. Rows are lists here.
+with patch("transformers.utils.is_datasets_available", new=lambda: False):
+    from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from dslab.training.chat import Encoded
 from dslab.training.live import Live
