@@ -15,7 +15,15 @@ from dslab.bench.report import Row, Table
 
 REQUESTS, PROMPT, NEW = 16, (16, 82), (4, 24)  # lengths from and to, drawn evenly
 SHARED, TAIL, AFTER, BLOCK = 96, 12, 4, 16
-COPIED, WRITTEN = 100, 96  # tokens of the text to copy, and of the answer
+WRITTEN = 128  # tokens at most of the copy of this list
+LIST = """Ada Lovelace, 1815, London
+Alan Turing, 1912, London
+Grace Hopper, 1906, New York
+Edsger Dijkstra, 1930, Rotterdam
+Barbara Liskov, 1939, Los Angeles
+Donald Knuth, 1938, Milwaukee
+Tony Hoare, 1934, Colombo
+"""
 REPEATS = 5
 OURS, PADDED, THEIRS = "engine", "padded generate", "generate_batch"
 
@@ -133,6 +141,8 @@ def lookup(table: Table) -> None:
     taken = interleaved({"plain": plain, "lookup": guessed}, REPEATS, warmup=0)
     table.seconds |= {f"copying, CPU s, {name}": seconds for name, seconds in taken.items()}
     table.seconds["copying, drafts that stand"] = result.accepted / max(1, result.proposed)
+    written = set(subjects.base()[1].decode(tokens).splitlines())
+    table.seconds["copying, lines written right"] = len(written & set(LIST.splitlines()))
     table.seconds["copying, tokens a pass"] = len(result.tokens) / result.target_calls
     wrong = sum(a != b for a, b in zip(tokens, result.tokens, strict=False)) + abs(len(tokens) - len(result.tokens))
     table.rows += [
@@ -142,9 +152,7 @@ def lookup(table: Table) -> None:
 
 
 def copying() -> list[int]:
-    """A request to write a text again."""
-    tokenizer = subjects.base()[1]
-    text = tokenizer.decode(subjects.text(COPIED))
-    talk = [{"role": "user", "content": f"Repeat this text word for word, and say nothing else:\n\n{text}"}]
-    ids: list[int] = tokenizer.apply_chat_template(talk, add_generation_prompt=True, return_dict=False)
+    """A request to write a list again."""
+    talk = [{"role": "user", "content": f"Repeat this list:\n\n{LIST}"}]
+    ids: list[int] = subjects.base()[1].apply_chat_template(talk, add_generation_prompt=True, return_dict=False)
     return ids

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -39,37 +40,40 @@ def mla_step(tokens: int) -> dict[str, Callable[[], Any]]:
     from transformers import DynamicCache
     from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3Attention, DeepseekV3RotaryEmbedding
 
-    from dslab.inference import AbsorbedAttention, LatentCache
+    from dslab.inference import LatentCache, absorb, as_transformers
 
     config = tiny_deepseek(
         hidden_size=2048, num_attention_heads=16, num_key_value_heads=16, kv_lora_rank=LATENT, q_lora_rank=None,
         qk_rope_head_dim=ROPE, qk_nope_head_dim=128, v_head_dim=128, num_hidden_layers=1,
     )  # fmt: skip
     config._attn_implementation = "sdpa"
-    random = torch.Generator().manual_seed(0)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        layer = DeepseekV3Attention(config, 0).eval()
+        plain = DeepseekV3Attention(config, 0).eval()
+    absorbed = copy.deepcopy(plain)
+    absorb(absorbed)
+    random = torch.Generator().manual_seed(0)
     latent, key = (torch.randn(1, 1, tokens, size, generator=random) for size in (LATENT, ROPE))
     hidden = torch.randn(1, 1, config.hidden_size, generator=random)
     rotary = DeepseekV3RotaryEmbedding(config)(hidden, torch.tensor([[tokens]]))
-    theirs, ours, absorbed = DynamicCache(), LatentCache(tokens + 1), AbsorbedAttention.of(layer)
+    theirs, ours = DynamicCache(), LatentCache(tokens + 1)
     theirs.update(latent, key, 0)
     ours.append(0, latent, key)
+    adapted = as_transformers(ours)
 
     @torch.inference_mode()
     def expand() -> Any:
-        out = layer(hidden, rotary, None, past_key_values=theirs)[0]
+        out = plain(hidden, rotary, None, past_key_values=theirs)[0]
         theirs.crop(-1)
         return out
 
     @torch.inference_mode()
-    def absorb() -> Any:
-        out = absorbed(hidden, rotary, ours, 0)
+    def step() -> Any:
+        out = absorbed(hidden, rotary, None, past_key_values=adapted)[0]
         ours.truncate(tokens)
         return out
 
-    return {EXPANDING: expand, ABSORBED: absorb}
+    return {EXPANDING: expand, ABSORBED: step}
 
 
 def absorption(table: Table) -> None:
