@@ -58,7 +58,7 @@ class BFloat16(Weight):
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
         self.weight = weight.bfloat16().contiguous()
         self.bias = None if bias is None else bias.bfloat16()
-        self._wide = 12 if _widens(str(weight.device)) else 1 << 62
+        self._wide = 32 if _widens(str(weight.device)) else 1 << 62
 
     def __call__(self, x: Tensor) -> Tensor:
         if len(x) < self._wide:
@@ -132,11 +132,22 @@ class Int4(Weight):
         self.bias = None if bias is None else bias.bfloat16()
 
     def __call__(self, x: Tensor) -> Tensor:
-        y = torch.ops.aten._weight_int4pack_mm_for_cpu(x.bfloat16(), self.packed, GROUP, self.grid)
+        y = self._by_codes(x) if len(x) < 128 else x.float() @ self._across()
         return y if self.bias is None else y + self.bias
 
+    def _by_codes(self, x: Tensor) -> Tensor:
+        return torch.ops.aten._weight_int4pack_mm_for_cpu(x.bfloat16(), self.packed, GROUP, self.grid)
+
+    def _across(self) -> Tensor:
+        """(K, N) fp32."""
+        (N, K), (step, middle) = self.shape, self.grid.float().unbind(-1)
+        if N % 64 or not _knows_packing():
+            return self._by_codes(torch.eye(K)).float()
+        codes = _unpack(self.packed, N, K).view(K // GROUP, GROUP, N)
+        return torch.addcmul((middle - 8 * step)[:, None], codes, step[:, None]).view(K, N)
+
     def dense(self) -> Tensor:
-        return self(torch.eye(self.shape[1], dtype=torch.bfloat16)).T.float()
+        return self._across().T
 
     def nbytes(self) -> int:
         return self.packed.nbytes + self.grid.nbytes
@@ -162,3 +173,19 @@ def _widens(device: str) -> bool:
 def _multiplies_bytes() -> bool:
     """Whether the CPU has instructions for products of bytes, without which torch's are slower than fp32."""
     return bool(getattr(torch.cpu, "_is_vnni_supported", lambda: False)())
+
+
+def _unpack(packed: Tensor, N: int, K: int) -> Tensor:
+    """(K, N) fp32 codes of int4: 64 rows of the matrix lie together, the latter 32 in the bytes' upper halves."""
+    halves = packed.view(N // 64, K, 32).transpose(0, 1)
+    codes = torch.empty(K, N // 64, 64)
+    codes[..., :32], codes[..., 32:] = halves & 15, halves >> 4
+    return codes.view(K, N)
+
+
+@cache
+def _knows_packing() -> bool:
+    """Whether this CPU's packing, which torch does not document, is the one that `_unpack` reads."""
+    codes = torch.arange(128 * 32).view(128, 32) * 7 % 16
+    packed = torch.ops.aten._convert_weight_to_int4pack_for_cpu(codes.int(), 1)
+    return packed.numel() == 128 * 16 and torch.equal(_unpack(packed, 128, 32), codes.T.float())
