@@ -16,6 +16,8 @@ from dslab.lazy import lazy
 if TYPE_CHECKING:
     from dslab.inference.absorption import absorb as absorb
     from dslab.inference.absorption import unabsorb as unabsorb
+    from dslab.inference.accounting import NAMED as NAMED
+    from dslab.inference.accounting import kv_bytes_per_token as kv_bytes_per_token
     from dslab.inference.adapter import as_transformers as as_transformers
     from dslab.inference.base import Cache as Cache
     from dslab.inference.base import CacheError as CacheError

@@ -22,6 +22,7 @@ from dslab.inference.blocks import BlockPool
 from dslab.inference.cache import CacheFull
 from dslab.inference.decoding import checked_prompt, generate, stop_set
 from dslab.inference.llama import Llama
+from dslab.inference.packing import packed
 from dslab.inference.paged_batch import PagedBatch
 from dslab.inference.sampling import Sampler, Sampling
 from dslab.inference.scheduler import Request, Scheduler
@@ -57,6 +58,7 @@ class Engine:
     chunk      tokens computed in one step at most; long prompts are cut
     weights    "fp32", "bf16", "int8", "int4"
     preempt    admit requests before the pool can hold them to their end; see Scheduler
+    pack       fp32 weights: hold a second copy, with which batches are faster; see packed
 
     pool       the BlockPool: pool.used, pool.free
     timeline   a Step for each step so far
@@ -64,9 +66,10 @@ class Engine:
 
     def __init__(
         self, model: Any, max_batch: int = 16, compile: bool = False, block: int = 16, blocks: int | None = None,
-        chunk: int = 256, weights: str = "fp32", preempt: bool = False,
+        chunk: int = 512, weights: str = "fp32", preempt: bool = False, pack: bool = True,
     ) -> None:  # fmt: skip
-        self.llama = model if isinstance(model, Llama) else Llama(model, weights)
+        llama = model if isinstance(model, Llama) else Llama(model, weights)
+        self.llama = packed(llama) if pack else llama
         self.pool = BlockPool(blocks or -(-POOL_TOKENS // block), block)
         self.scheduler = Scheduler(self.pool, max_batch, chunk, preempt)
         self.timeline: list[Step] = []
