@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ from dslab.inference.llama import Llama
 from dslab.inference.weights import Float32, Weight
 
 ROWS = 64  # that the layout is chosen for
+_made: WeakKeyDictionary[Llama, Llama] = WeakKeyDictionary()  # so that engines over one model share its packed copy
 
 
 class Packed(Weight):
@@ -43,9 +45,11 @@ class Packed(Weight):
 
 def packed(llama: Llama) -> Llama:
     """The same model with packed copies of its fp32 matrices; itself where there is nothing to pack (other weights, a
-    device that is not the CPU, a torch without oneDNN). The argument stays as it is."""
+    device that is not the CPU, a torch without oneDNN). The argument stays as it is; asked again, it is the same copy."""
     if not (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
         return llama
+    if llama in _made:
+        return _made[llama]
 
     def of(weight: Weight) -> Weight:
         return Packed(weight) if type(weight) is Float32 and weight.weight.device.type == "cpu" else weight
@@ -57,4 +61,5 @@ def packed(llama: Llama) -> Llama:
             for layer in llama.layers
         ]
         made.head = of(llama.head)
+    _made[llama] = made
     return made

@@ -1,5 +1,8 @@
 """Packed weights mean the same numbers, with one row and with many."""
 
+import gc
+import weakref
+
 import torch
 from tiny_llamas import prompt, tiny_lm
 
@@ -34,5 +37,14 @@ def test_the_model_given_stays_plain_and_other_weights_are_left_alone():
     assert packed(llama) is not llama
     assert type(llama.layers[0].qkv) is type(llama.head) is Float32
     assert packed(packed(llama)).nbytes() == llama.nbytes()
+    assert packed(llama) is packed(llama)
     int8 = Llama(tiny_lm(), weights="int8")
     assert type(packed(int8).layers[0].qkv) is type(int8.layers[0].qkv)
+
+
+def test_the_copy_goes_with_the_model():
+    llama = Llama(tiny_lm())
+    gone = weakref.ref(packed(llama))
+    del llama
+    gc.collect()
+    assert gone() is None
