@@ -90,6 +90,18 @@ def test_it_stops_when_all_have_ended(tok):
     assert Chain.calls < 5
 
 
+def test_rows_that_have_ended_leave_the_batch_and_nothing_else_changes(tok):
+    """Any of the first eight tokens ends an answer, so that rows end one after the other."""
+    model, prompts, rows = llama(), [prompt_ids(tok, item.prompt, shots=SHOTS) for item in ITEMS], []
+    stops = set(range(8))
+    alone = [greedy(model, [ids], stops, 20)[0] for ids in prompts]
+    assert len({len(answer) for answer in alone}) > 2, "answers of one length would prove nothing"
+    handle = model.model.embed_tokens.register_forward_hook(lambda module, args, out: rows.append(len(args[0])))
+    assert greedy(model, prompts, stops, 20) == alone
+    handle.remove()
+    assert rows[1] == len(ITEMS) > rows[-1]
+
+
 def test_equal_prompts_and_single_ones(tok):
     model = llama()
     alone = evaluate(model, tok, ITEMS[1:2], max_new_tokens=5).outputs

@@ -61,6 +61,13 @@ def test_the_same_losses_as_the_loop(micro_batch):
     assert history.losses[-1] < history.losses[0]
 
 
+def test_trainer_comes_without_pandas():
+    """transformers imports `datasets` for it wherever that is installed: 90 MB that nobody asked for."""
+    said = "import sys, dslab.training.trainer; print(sorted({'datasets', 'pandas', 'pyarrow'} & set(sys.modules)))"
+    ran = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
+
+
 def test_frozen_parameters_stay_and_the_model_is_put_back(capfd):
     model = upper_only(llama())
     model.model.layers[0].train()
