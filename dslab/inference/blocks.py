@@ -174,7 +174,11 @@ class BlockPool:
         if layer not in self._layers:
             if k is None or v is None:
                 raise CacheError(f"layer {layer} holds nothing yet; append to it first")
-            made = [x.new_empty(self.blocks * self.block, x.shape[1], x.shape[3]) for x in (k, v)]
+            with torch.inference_mode(False):  # else nobody outside inference mode could write to it
+                made = [
+                    torch.empty(self.blocks * self.block, x.shape[1], x.shape[3], dtype=x.dtype, device=x.device)
+                    for x in (k, v)
+                ]
             self._layers[layer] = made[0], made[1]
         held = self._layers[layer]
         for name, x, h in (("keys", k, held[0]), ("values", v, held[1])):

@@ -65,8 +65,8 @@ class PagedBatch(Cache):
             raise ValueError(
                 f"expected (1, Hkv, {len(self._slots)}, D), the new tokens of all sequences; got {tuple(k.shape)}"
             )
-        keys.index_copy_(0, self._slots, k[0].transpose(0, 1))
-        values.index_copy_(0, self._slots, v[0].transpose(0, 1))
+        keys.index_copy_(0, self._slots, k[0].detach().transpose(0, 1))
+        values.index_copy_(0, self._slots, v[0].detach().transpose(0, 1))
         shapes = self.pool.shapes(layer)
         for cache, end in zip(self.caches, self.ends, strict=True):
             cache.advance(layer, end, shapes)

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from kv_data import LAYERS, data, views
-from test_paged import scattered
+from kv_data import LAYERS, data, feed, same, views
+from test_paged import neighbours, scattered
 
 from dslab.inference.base import CacheError, CacheFull
 from dslab.inference.blocks import BlockPool
@@ -22,8 +22,8 @@ def flat(qkvs, starts, counts):
     ]
 
 
-@pytest.mark.parametrize("place", [lambda pool: pool, scattered])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("place", [neighbours, scattered])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_each_sequence_gets_what_it_would_alone(place, dtype):
     pool = place(BlockPool(64, 2))
     caches, alone = [PagedCache(pool) for _ in range(4)], [DictCache() for _ in range(4)]
@@ -87,6 +87,28 @@ def test_forks_in_one_batch():
     assert not torch.equal(k[0][:, :, 6], k[1][:, :, 6])
 
 
+def test_copies_are_counted_before_anything_is_taken():
+    pool = BlockPool(4, 4)
+    a, b = PagedCache(pool), PagedCache(pool)
+    step([a, b], [4, 6], range(10))
+    c = b.fork()
+    with pytest.raises(CacheFull, match="2 blocks"):  # one for a, and a copy of the last that b and c hold
+        PagedBatch([a, c], [1, 1])
+    assert (len(a.tables[0]), pool.used) == (1, 3)
+    step([b, c], [1, 1], [7, 8])
+    assert pool.free == 0
+
+
+def test_inside_and_outside_inference_mode():
+    pool = BlockPool(4, 4)
+    a, qkv = PagedCache(pool), data(3)
+    with torch.inference_mode():
+        step([a], [5], range(5))
+    step([a], [1], [5])
+    a.attend(0, *(x[:, :, :1].clone().requires_grad_() for x in qkv))
+    assert not a.view(0)[0].requires_grad
+
+
 def test_refusals_change_nothing():
     pool = BlockPool(4, 4)
     a, b = PagedCache(pool), PagedCache(pool)
@@ -112,6 +134,18 @@ def test_refusals_change_nothing():
     for call in (lambda: batch.truncate(1), batch.fork, lambda: batch.view(0)):
         with pytest.raises(CacheError, match="lives for one pass"):
             call()
+
+
+def test_a_batch_that_is_never_fed():
+    pool, qkv = BlockPool(8, 4), data(20)
+    a, alone = PagedCache(pool), DictCache()
+    for cache in (a, alone):
+        feed(cache, qkv, 0, 3)
+    PagedBatch([a], [9])
+    for n in range(3, 9):
+        assert (feed(a, qkv, n, 1) - feed(alone, qkv, n, 1)).abs().max() < 1e-5
+        assert a.waste() < 4
+    assert same(views(a), views(alone))
 
 
 def test_a_pass_that_stops_part_way():
