@@ -35,17 +35,19 @@ class CacheFull(CacheError):
 def attention(q: Tensor, k: Tensor, v: Tensor, scale: float | None = None) -> Tensor:
     """Causal attention of the last T of S tokens. q (B, H, T, Dk), k (B, Hkv, S, Dk), v (B, Hkv, S, Dv): (B, H, T, Dv).
 
-    The G = H / Hkv query heads that share a KV head become rows of one query, so keys and values are never repeated.
+    H / Hkv query heads share a KV head; keys and values are never repeated.
     """
     B, H, T, D = q.shape
     Hkv, S = k.shape[1:3]
     if H % Hkv:
         raise ValueError(f"{H} query heads cannot share {Hkv} key heads: expected a multiple of {Hkv}")
-    rows = q.reshape(B, Hkv, H // Hkv * T, D)
-    mask = None
-    if T > 1:
-        mask = torch.ones(T, S, dtype=torch.bool, device=q.device).tril(S - T).repeat(H // Hkv, 1)
-    return F.scaled_dot_product_attention(rows, k, v, attn_mask=mask, scale=scale).view(B, H, T, v.shape[3])
+    if T == 1:  # the query heads of a KV head as rows of one query: nothing to mask, and faster than enable_gqa
+        rows = q.reshape(B, Hkv, H // Hkv, D)
+        return F.scaled_dot_product_attention(rows, k, v, scale=scale).view(B, H, 1, v.shape[3])
+    mask = None if T == S else torch.ones(T, S, dtype=torch.bool, device=q.device).tril(S - T)
+    return F.scaled_dot_product_attention(
+        q, k, v, attn_mask=mask, is_causal=mask is None, scale=scale, enable_gqa=H != Hkv
+    )
 
 
 class Cache(ABC):
