@@ -18,6 +18,7 @@ CHANGED = {
     "02_mixed_precision": {"seed": "7", "steps": "16", "tokens": "65536", "blocks": "2", "dtype": "fp32"},
     "03_data_cleaning": {"seed": "7", "documents": "200", "rows": "300", "copies": "3", "blocks": "2", "dtype": "fp32"},
     "04_lora": {"seed": "7", "rank": "4", "alpha": "8.0", "lr": "0.0005", "steps": "3", "task": "dates"},
+    "05_kv_cache": {"seed": "7", "new_tokens": "8", "block": "7", "window": "16", "sinks": "0", "draft_tokens": "3"},
 }
 REFUSED = {
     "unknown": ("windw=64", "window"),
