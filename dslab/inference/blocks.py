@@ -25,7 +25,9 @@ class BlockPool:
     """`blocks` blocks of `block` tokens each; keys and values of all layers stand under the same block number.
 
     A block has a reference count: the number of tables it stands in. At 0 it is free, but what it holds stays known
-    (`lookup`) until its memory is needed: then the half of the known ones that was released first is forgotten.
+    (`lookup`) until its memory is needed. What is needed is not single blocks but stretches of them, since neighbours
+    are read in one go (see runs.py): where the longest blank stretch is short, the half of the known, free blocks that
+    was released first is forgotten.
     """
 
     def __init__(self, blocks: int, block: int = 16) -> None:
@@ -58,14 +60,10 @@ class BlockPool:
     def allocate(self, after: int | None = None, ahead: int = 1) -> int:
         """A block that nobody holds, with one reference. CacheFull when none is free.
 
-        after  the block that the sequence has before it: the next one is given if it can be, because neighbours are
-               read in one go (see dslab/inference/runs.py). Else the block comes from the longest free stretch, a
-               place from which `ahead` blocks, and later more, can follow.
+        after  the block that the sequence has before it: the next one is given if it is blank. Else the block comes
+               from the longest blank stretch, from a place where `ahead` blocks, and later more, can follow.
         """
         self.require(1)
-        if not self._blank:
-            for id in list(self._kept)[: (len(self._kept) + 1) // 2]:
-                self.forget(id)
         id = after + 1 if after is not None and after + 1 in self._blank else self._place(ahead)
         self._blank.remove(id)
         self._counts[id] = 1
@@ -73,12 +71,16 @@ class BlockPool:
 
     def _place(self, ahead: int) -> int:
         """In the middle of the longest stretch of blank blocks: whoever stands before it may want to grow as well."""
-        longest, length, run = 0, 0, 0
-        for id in range(self.blocks):
-            run = run + 1 if id in self._blank else 0
-            if run > length:
-                longest, length = id - run + 1, run
-        return longest + max(0, length - ahead) // 2 if longest else 0
+        while True:
+            longest, length, run = 0, 0, 0
+            for id in range(self.blocks):
+                run = run + 1 if id in self._blank else 0
+                if run > length:
+                    longest, length = id - run + 1, run
+            if length >= 2 * ahead or not self._kept:  # as many again as are wanted now: room to grow
+                return longest + max(0, length - ahead) // 2 if longest else 0
+            for id in list(self._kept)[: (len(self._kept) + 1) // 2]:
+                self.forget(id)
 
     def require(self, blocks: int) -> None:
         """CacheFull unless so many blocks are free: asked first, so that a refusal changes nothing."""
