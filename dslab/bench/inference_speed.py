@@ -21,7 +21,8 @@ NEW = {SHORT: 24, LONG: 16}  # tokens written after it
 UNCACHED = {SHORT: 8, LONG: 3}
 BARS = {"fp32": (1.1, 1.3), "bf16": (1.2, 1.6), "int8": (2.0, 2.6), "int4": (2.8, 4.0)}
 THEIRS, LOOP = "transformers", "transformers in a loop"
-Way = Callable[[], list[float]]  # one run: CPU seconds when each new token was there
+Now = Callable[[], float]  # what clock: CPU seconds of this process by default
+Way = Callable[[], list[float]]  # one run: the time when each new token was there
 
 
 def speed(table: Table) -> None:
@@ -30,7 +31,7 @@ def speed(table: Table) -> None:
         prompt = subjects.text(P)
         ways: dict[str, Way] = {THEIRS: transformers_way(prompt, new), LOOP: _loop(prompt, new)}
         kinds = [*subjects.KINDS, *([subjects.FOLDED] if P == SHORT else [])]
-        ways |= {kind: _ours(subjects.llama(kind), prompt, new) for kind in kinds}
+        ways |= {kind: our_way(subjects.llama(kind), prompt, new) for kind in kinds}
         taken = between_tokens(ways, ROUNDS)
         table.seconds |= {f"ms/token {name} P={P}": 1e3 * seconds for name, seconds in taken.items()}
         for kind, (must, aim) in BARS.items():
@@ -50,7 +51,7 @@ def uncached(table: Table) -> None:
     for P, new in UNCACHED.items():
         prompt = subjects.text(P)
         model = subjects.llama()
-        taken = between_tokens({"cached": _ours(model, prompt, new), "uncached": _afresh(model, prompt, new)}, 5)
+        taken = between_tokens({"cached": our_way(model, prompt, new), "uncached": _afresh(model, prompt, new)}, 5)
         table.seconds |= {f"ms/token fp32, {name} P={P}": 1e3 * seconds for name, seconds in taken.items()}
         ratio = taken["uncached"] / taken["cached"]
         if P == SHORT:
@@ -74,24 +75,24 @@ def between_tokens(ways: dict[str, Way], rounds: int, warmup: int = 1) -> dict[s
 class _Clock:
     """What `generate` calls with the prompt, and then with each new token."""
 
-    def __init__(self) -> None:
-        self.at: list[float] = []
+    def __init__(self, now: Now) -> None:
+        self.at, self.now = list[float](), now
 
     def put(self, value: Any) -> None:
-        self.at.append(time.process_time())
+        self.at.append(self.now())
 
     def end(self) -> None:
         pass
 
 
-def transformers_way(prompt: list[int], new: int) -> Way:
+def transformers_way(prompt: list[int], new: int, now: Now = time.process_time) -> Way:
     """transformers' `generate`, greedy, with the cache it takes by itself."""
     import torch
 
     lm, ids = subjects.base()[0], torch.tensor([prompt])
 
     def run() -> list[float]:
-        clock = _Clock()
+        clock = _Clock(now)
         lm.generate(
             ids, attention_mask=torch.ones_like(ids), max_new_tokens=new, min_new_tokens=new, do_sample=False,
             streamer=clock,
@@ -117,14 +118,15 @@ def _loop(prompt: list[int], new: int) -> Way:
     return lambda: [time.process_time() for _ in tokens()]
 
 
-def _ours(model: Any, prompt: list[int], new: int) -> Way:
+def our_way(model: Any, prompt: list[int], new: int, now: Now = time.process_time) -> Way:
+    """A Llama's greedy tokens, by `stream`."""
     from dslab.inference import ContiguousCache, stream
 
     cache = ContiguousCache(len(prompt) + new)  # the prompt is fed once; later runs find it here
 
     def run() -> list[float]:
         cache.truncate(min(len(cache), len(prompt)))
-        return [time.process_time() for _ in stream(model, prompt, new, cache=cache, ignore_eos=True)]
+        return [now() for _ in stream(model, prompt, new, cache=cache, ignore_eos=True)]
 
     return run
 
