@@ -46,7 +46,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor, scale: float | None = None) -> Te
         return F.scaled_dot_product_attention(rows, k, v, scale=scale).view(B, H, 1, v.shape[3])
     mask = None if T == S else torch.ones(T, S, dtype=torch.bool, device=q.device).tril(S - T)
     return F.scaled_dot_product_attention(
-        q, k, v, attn_mask=mask, is_causal=mask is None, scale=scale, enable_gqa=H != Hkv
+        q, k, v, attn_mask=mask, is_causal=mask is None, scale=scale, enable_gqa=Hkv != H
     )
 
 

@@ -63,28 +63,29 @@ class Growing:
 
 
 def pack(codes: Tensor, bits: int) -> Tensor:
-    """(..., D) uint8 codes below 2**bits, 8 // bits of them into each byte: (..., ceil(D * bits / 8)).
+    """(..., D) int8 or uint8 codes of `bits` bits, 8 // bits of them into each byte: (..., ceil(D * bits / 8)).
 
-    >>> pack(torch.tensor([[1, 2, 15]], dtype=torch.uint8), bits=4)
-    tensor([[33, 15]], dtype=torch.uint8)
+    A byte holds numbers from different parts of the D, not neighbours: unpacked, each part is in one piece.
+
+    >>> pack(torch.tensor([[1, 2, 3, 15]], dtype=torch.uint8), bits=4)
+    tensor([[ 49, 242]], dtype=torch.uint8)
     """
     per = 8 // bits
     if per == 1:
         return codes
-    codes = F.pad(codes, (0, -codes.shape[-1] % per)).unflatten(-1, (-1, per))
-    packed = codes[..., 0].clone()
-    for i in range(1, per):
-        packed |= codes[..., i] << (bits * i)
+    first, *rest = (F.pad(codes, (0, -codes.shape[-1] % per)) & (2**bits - 1)).chunk(per, -1)
+    packed = first.clone()
+    for i, part in enumerate(rest, 1):
+        packed |= part << (bits * i)
     return packed
 
 
 def unpack(packed: Tensor, bits: int, width: int) -> Tensor:
-    """What `pack` was given: (..., width) uint8."""
-    per = 8 // bits
-    if per == 1:
+    """What `pack` was given, (..., width): shifting back from the top of the byte brings an int8's sign along."""
+    if bits == 8:
         return packed
-    parts = [(packed >> (bits * i)) & (2**bits - 1) for i in range(per)]
-    return torch.stack(parts, -1).flatten(-2)[..., :width]
+    parts = [(packed << (8 - bits * (i + 1))) >> (8 - bits) for i in range(8 // bits)]
+    return torch.cat(parts, -1)[..., :width]
 
 
 @dataclass
@@ -142,7 +143,7 @@ class QuantizedCache(Cache):
             top = 2 ** (self.bits - 1) - 1
             scale = (x.float().abs().amax(-1, keepdim=True) / top).clamp(min=SMALLEST).half()
             whole = (x.float() / scale.float()).round().clamp(-top, top)
-            codes.append(pack((whole + top + 1).to(torch.uint8), self.bits))
+            codes.append(pack(whole.to(torch.int8), self.bits))
             scales.append(scale)
 
     def _closed(self, n: int) -> int:
@@ -177,10 +178,8 @@ class QuantizedCache(Cache):
     def view(self, layer: int) -> tuple[Tensor, Tensor]:
         held, (k, v, dtype, _) = self._layers[layer], self._shapes(layer)
         if self.scheme == "token":
-            middle = 2 ** (self.bits - 1)
-            keys = unpack(held.k.used, self.bits, k).to(dtype).sub_(middle).mul_(held.k_scale.used.to(dtype))
-            values = unpack(held.v.used, self.bits, v).to(dtype).sub_(middle).mul_(held.v_scale.used.to(dtype))
-            return keys, values
+            keys = unpack(held.k.used, self.bits, k).to(dtype).mul_(held.k_scale.used.to(dtype))
+            return keys, unpack(held.v.used, self.bits, v).to(dtype).mul_(held.v_scale.used.to(dtype))
         if not held.k.n:
             return held.exact_k.used, held.exact_v.used
         keys = unpack(held.k.used, self.bits, k).to(dtype).unflatten(2, (-1, self.group))

@@ -24,10 +24,11 @@ def long(tokens=512, width=64, dtype=torch.float32, seed=0):
 @pytest.mark.parametrize("bits", [8, 4, 2])
 @pytest.mark.parametrize("width", [1, 3, 4, 64, 65])
 def test_packing_is_exact(bits, width):
-    codes = torch.randint(0, 2**bits, (2, 3, width), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
-    packed = pack(codes, bits)
-    assert packed.shape[-1] == -(-width * bits // 8)
-    assert torch.equal(unpack(packed, bits, width), codes)
+    codes = torch.randint(0, 2**bits, (2, 3, width), generator=torch.Generator().manual_seed(0))
+    for x in (codes.to(torch.uint8), (codes - 2 ** (bits - 1)).to(torch.int8)):
+        packed = pack(x, bits)
+        assert packed.shape[-1] == -(-width * bits // 8)
+        assert torch.equal(unpack(packed, bits, width), x)
 
 
 @pytest.mark.parametrize("bits", [8, 4, 2])
