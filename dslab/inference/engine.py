@@ -20,6 +20,7 @@ from torch import Tensor
 
 from dslab.inference.blocks import BlockPool
 from dslab.inference.cache import CacheFull
+from dslab.inference.compiled import CompiledLlama
 from dslab.inference.decoding import checked_prompt, generate, stop_set
 from dslab.inference.llama import Llama
 from dslab.inference.packing import packed
@@ -54,6 +55,7 @@ class Engine:
 
     model      a transformers model of the Llama family, or a Llama (whose weights then count)
     max_batch  requests that run at once
+    compile    compile what single tokens need, in the background if that was never done on this machine
     block      tokens in a block; blocks: how many, default enough for 8192 tokens
     chunk      tokens computed in one step at most; long prompts are cut
     weights    "fp32", "bf16", "int8", "int4"
@@ -61,6 +63,7 @@ class Engine:
     pack       fp32 weights: hold a second copy, with which batches are faster; see packed
 
     pool       the BlockPool: pool.used, pool.free
+    why_not    a sentence where compile=True can do nothing here; else None
     timeline   a Step for each step so far
     """
 
@@ -70,11 +73,16 @@ class Engine:
     ) -> None:  # fmt: skip
         llama = model if isinstance(model, Llama) else Llama(model, weights)
         self.llama = packed(llama) if pack else llama
+        self._alone = CompiledLlama(llama, wait=False) if compile else self.llama  # for steps of a single token
         self.pool = BlockPool(blocks or -(-POOL_TOKENS // block), block)
         self.scheduler = Scheduler(self.pool, max_batch, chunk, preempt)
         self.timeline: list[Step] = []
         self._finished: dict[int, list[int]] = {}
         self._next = 0
+
+    @property
+    def why_not(self) -> str | None:
+        return self._alone.why_not if isinstance(self._alone, CompiledLlama) else None
 
     def generate(
         self, prompt_ids: Sequence[int] | Tensor, max_new_tokens: int, ignore_eos: bool = False,
@@ -83,7 +91,7 @@ class Engine:
         """The new tokens of one request, alone and at once, over a cache in one piece. An end token stops and is the
         last; with ignore_eos it goes on after it. ValueError as `dslab.inference.generate`."""
         return generate(
-            self.llama, prompt_ids, max_new_tokens, sampling=sampling, ignore_eos=ignore_eos, stop_ids=stop_ids
+            self._alone, prompt_ids, max_new_tokens, sampling=sampling, ignore_eos=ignore_eos, stop_ids=stop_ids
         )
 
     def add(
@@ -131,9 +139,10 @@ class Engine:
         try:
             tokens = torch.tensor([[t for r, n in work for t in r.tokens[r.fed : r.fed + n]]])
             starts = [request.fed for request, _ in work]
-            hidden = self.llama.forward(tokens, batch, logits=None)
+            llama = self._alone if tokens.numel() == 1 else self.llama
+            hidden = llama.forward(tokens, batch, logits=None)
             ready = [place for place, (request, _) in enumerate(work) if request.todo == 0]
-            scores = self.llama.scores(hidden[:, batch.last[ready]])[0] if ready else None
+            scores = llama.scores(hidden[:, batch.last[ready]])[0] if ready else None
         except BaseException:
             for request, _ in work:
                 self.scheduler.put_back(request)

@@ -80,7 +80,7 @@ def test_a_shared_prefix_is_held_and_computed_once():
     """96 tokens in blocks of 16: six blocks for all. Tails of 5 and 4 new tokens: 104 fed, so one block more each."""
     prefix = prompt(96, 40)
     requests = [([*prefix, *prompt(5, 50 + i)], 4) for i in range(16)]
-    engine = Engine(tiny_llama())
+    engine = Engine(tiny_llama(), blocks=6 + 16)
     assert served(engine, requests, ignore_eos=True) == [
         generate(tiny_llama(), *request, ignore_eos=True) for request in requests
     ]
@@ -155,11 +155,16 @@ def test_a_listener_that_raises_loses_only_its_own_request(alone):
 
 
 def test_a_listener_may_cancel_and_add():
-    engine, extra = Engine(tiny_llama()), []
+    engine, extra, heard = Engine(tiny_llama()), [], []
     a = engine.add(prompt(5), 9, ignore_eos=True, on_token=lambda id, token: extra.append(engine.cancel(id)))
     b = engine.add(prompt(6), 3, ignore_eos=True, on_token=lambda id, token: extra.append(engine.add(prompt(4), 1)))
+    c = engine.add(prompt(7), 9, ignore_eos=True, on_token=lambda id, token: engine.cancel(d))
+    d = engine.add(prompt(8), 9, ignore_eos=True, on_token=lambda id, token: heard.append(token))
+    assert [id for id, _ in engine.step()] == [a, b, c]
+    engine.cancel(c)
     out = engine.run()
-    assert a not in out
+    assert not {a, c, d} & set(out)
+    assert not heard
     assert len(out) == 1 + 3
     assert len(out[b]) == 3
     assert engine.pool.used == 0
@@ -185,3 +190,14 @@ def test_a_model_of_another_kind_is_refused():
         Engine(torch.nn.Linear(2, 2))
     with pytest.raises(ValueError, match="at least 1"):
         Engine(tiny_llama(), max_batch=0)
+
+
+def test_without_a_compiler_it_says_so_and_works(alone, monkeypatch, tmp_path):
+    monkeypatch.setenv("DSLAB_CACHE", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    engine = Engine(tiny_llama(), compile=True)
+    assert "compiler" in engine.why_not
+    assert engine.generate(*MIXED[3]) == alone[3]
+    assert served(engine, MIXED[:4]) == alone[:4]
+    assert Engine(tiny_llama()).why_not is None
