@@ -173,21 +173,24 @@ class Llama:
 
     def body(self, ids: Tensor, cos: Tensor, sin: Tensor, attend: Any) -> Tensor:
         """Hidden states (B, T, hidden) before the final norm. cos, sin: (T, D) or (B, T, D)."""
-        c = self.config
-        (B, T), H, K, D = ids.shape, c.heads, c.kv_heads, c.head_dim
-        cos, sin = cos.unsqueeze(-2), sin.unsqueeze(-2)
+        B, T = ids.shape
         h = F.embedding(ids.reshape(-1), self.embed).float()
         for number, layer in enumerate(self.layers):
-            x = layer.qkv(layer.attention_norm(h)).float().view(B, T, H + 2 * K, D)
-            qk, v = x[:, :, : H + K], x[:, :, H + K :]
-            if layer.q_norm is not None and layer.k_norm is not None:
-                qk = torch.cat([layer.q_norm(qk[:, :, :H]), layer.k_norm(qk[:, :, H:])], 2)
-            qk = turn(qk, cos, sin).transpose(1, 2)
-            o = attend(number, qk[:, :H], qk[:, H:], v.transpose(1, 2))
-            h += layer.out(o.transpose(1, 2).reshape(B * T, H * D))
+            o = attend(number, *self.project(layer, h, cos, sin, B))
+            h += layer.out(o.transpose(1, 2).reshape(B * T, -1))
             gate, up = layer.gate_up(layer.mlp_norm(h)).chunk(2, -1)
             h += layer.down(F.silu(gate).mul_(up))
-        return h.view(B, T, c.hidden)
+        return h.view(B, T, -1)
+
+    def project(self, layer: Layer, h: Tensor, cos: Tensor, sin: Tensor, B: int) -> tuple[Tensor, Tensor, Tensor]:
+        """A layer's queries (B, H, T, D), keys and values (B, Hkv, T, D), turned, of hidden states (B * T, hidden)."""
+        H, K, D = self.config.heads, self.config.kv_heads, self.config.head_dim
+        x = layer.qkv(layer.attention_norm(h)).float().view(B, -1, H + 2 * K, D)
+        qk, v = x[:, :, : H + K], x[:, :, H + K :]
+        if layer.q_norm is not None and layer.k_norm is not None:
+            qk = torch.cat([layer.q_norm(qk[:, :, :H]), layer.k_norm(qk[:, :, H:])], 2)
+        qk = turn(qk, cos.unsqueeze(-2), sin.unsqueeze(-2)).transpose(1, 2)
+        return qk[:, :H], qk[:, H:], v.transpose(1, 2)
 
     def scores(self, hidden: Tensor) -> Tensor:
         """(B, T, hidden) before the final norm -> (B, T, vocab) fp32 logits."""
