@@ -37,12 +37,13 @@ def test_decoding_goes_first_and_prompts_get_the_rest_in_pieces():
     scheduler = Scheduler(BlockPool(64, 4), batch=4, chunk=10)
     scheduler.add(request(0, range(4), 5))
     scheduler.add(request(1, range(100, 120), 5))
+    scheduler.add(request(2, range(200, 206), 5))
     steps = []
     for _ in range(4):
         work = scheduler.plan()
         steps.append([(r.id, n) for r, n in work])
         compute(scheduler, work)
-    assert steps == [[(0, 4), (1, 6)], [(0, 1), (1, 9)], [(0, 1), (1, 5)], [(0, 1), (1, 1)]]
+    assert steps == [[(0, 4), (1, 6)], [(0, 1), (1, 9)], [(0, 1), (1, 5), (2, 4)], [(0, 1), (1, 1), (2, 2)]]
 
 
 def test_a_full_batch_keeps_others_waiting_until_one_is_through():
@@ -68,6 +69,17 @@ def test_admission_keeps_what_was_promised_to_those_that_run():
     while scheduler.waiting or scheduler.running:
         compute(scheduler, scheduler.plan())  # raises if a promise was broken
     assert pool.free == 6
+
+
+def test_a_prefix_that_nobody_holds_still_costs_its_blocks():
+    pool = BlockPool(4, 4)
+    scheduler = Scheduler(pool, chunk=100)
+    scheduler.add(request(0, range(8), 1))
+    compute(scheduler, scheduler.plan())
+    assert pool.free == 4  # what the blocks hold is known, and they are free
+    scheduler.add(request(1, range(100, 104), 9))  # three blocks at the end
+    scheduler.add(request(2, range(8), 1))  # two, of which one would be found
+    assert plan(scheduler) == [(1, 4)]
 
 
 def test_a_request_waits_for_a_prefix_that_is_being_computed():
