@@ -103,11 +103,16 @@ class Cache(ABC):
 
     def append(self, layer: int, k: Tensor, v: Tensor) -> None:
         """Add T tokens to a layer. ValueError if they do not fit what is held; CacheFull if there is no room."""
-        start = self._held.get(layer, 0)
-        self._check(layer, k, v, start)
-        self._write(layer, k.detach(), v.detach(), start)
-        self._held[layer] = self._end = start + k.shape[2]
-        self._made[layer] = _make(k, v)
+        start, T, came = self._held.get(layer, 0), k.shape[2] if k.dim() == 4 else 0, _make(k, v)
+        if self._made.get(layer) != came or v.shape[2] != T or T < 1 or v.dtype != k.dtype:
+            self._check_shapes(layer, k, v)
+        if start + T != self._end or start == self._end:
+            self._check_places(layer, start, T)
+        if k.requires_grad or v.requires_grad:
+            k, v = k.detach(), v.detach()
+        self._write(layer, k, v, start)
+        self._held[layer] = self._end = start + T
+        self._made[layer] = came
 
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float | None = None) -> Tensor:
         """Append k and v, then attention of the T new queries over all that is held: (B, H, T, Dv)."""
@@ -212,32 +217,33 @@ class Cache(ABC):
             f"prompt has {prompt[common]}; truncate({common}) keeps the common part"
         )
 
-    def _check(self, layer: int, k: Tensor, v: Tensor, start: int) -> None:
+    def _check_shapes(self, layer: int, k: Tensor, v: Tensor) -> None:
         if k.dim() != 4 or v.dim() != 4 or k.shape[:3] != v.shape[:3] or k.numel() == 0 or k.dtype != v.dtype:
             raise ValueError(
                 "expected k (B, Hkv, T, Dk) and v (B, Hkv, T, Dv) of one dtype, T at least 1; came "
                 f"{tuple(k.shape)} {k.dtype} and {tuple(v.shape)} {v.dtype}"
             )
-        made = self._made.get(layer)
-        if made is not None and made != (came := _make(k, v)):
+        made, came = self._made.get(layer), _make(k, v)
+        if made is not None and made != came:
             raise ValueError(
                 f"layer {layer} holds (batch, heads, width) {made[0]} and {made[1]}, {made[2]} on {made[3]}; came "
                 f"{came[0]} and {came[1]}, {came[2]} on {came[3]}: truncate(0) makes the cache take other shapes"
             )
-        T, end = k.shape[2], self._end
-        if start == end:  # the first layer of a pass
-            behind = next((at for at, held in self._held.items() if held != end), None)
-            if behind is not None:
-                raise CacheError(
-                    f"layer {behind} holds {self._held[behind]} tokens, layer {layer} {start}: an earlier pass stopped "
-                    f"part way; truncate({min(self._held.values())}) and feed the rest again"
-                )
-        elif start + T != end:
+
+    def _check_places(self, layer: int, start: int, T: int) -> None:
+        if start != self._end:
             raise CacheError(
-                f"layer {layer} holds {start} tokens and {T} came, where this pass ends at {end}: expected "
-                f"{end - start}"
+                f"layer {layer} holds {start} tokens and {T} came, where this pass ends at {self._end}: expected "
+                f"{self._end - start}"
+            )
+        behind = next((at for at, held in self._held.items() if held != start), None)  # the first layer of a pass
+        if behind is not None:
+            raise CacheError(
+                f"layer {behind} holds {self._held[behind]} tokens, layer {layer} {start}: an earlier pass stopped "
+                f"part way; truncate({min(self._held.values())}) and feed the rest again"
             )
 
 
 def _make(k: Tensor, v: Tensor) -> tuple[tuple[int, ...], tuple[int, ...], torch.dtype, torch.device]:
-    return (*k.shape[:2], k.shape[3]), (*v.shape[:2], v.shape[3]), k.dtype, k.device
+    k_shape, v_shape = tuple(k.shape), tuple(v.shape)  # all but T
+    return k_shape[:2] + k_shape[3:], v_shape[:2] + v_shape[3:], k.dtype, k.device

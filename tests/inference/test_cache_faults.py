@@ -10,6 +10,8 @@ FAULTS = [
           "rows = q.view(B, H // Hkv, Hkv, D).transpose(1, 2)", "test_cache", "pieces_attend"),
     Fault("the scale is forgotten", "base", "is_causal=mask is None, scale=scale", "is_causal=mask is None",
           "test_cache", "scale"),
+    Fault("values of another kind pass", "base", " or v.dtype != k.dtype:\n            self", ":\n            self",
+          "test_cache", "does_not_fit and dtype"),
     Fault("layers may differ in length", "base", "if behind is not None:", "if False:", "test_cache", "part_way"),
     Fault("tokens are not cut", "base", "            del self.tokens[n:]\n", "            pass\n",
           "test_cache", "another_prompt"),
