@@ -53,12 +53,12 @@ def compiled(table: Table) -> None:
 
 
 def _child(task: str, kind: str) -> dict[str, Any]:
-    """What a fresh process found; {"why": ...} where it could not."""
+    """What a fresh process found; {"why": ...} where nothing can be compiled. RuntimeError where it broke."""
     environment = {k: v for k, v in os.environ.items() if k not in ("OMP_WAIT_POLICY", "OMP_NUM_THREADS")}
     command = [sys.executable, "-m", "dslab.bench.inference_compiled", task, kind, repr(time.time())]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
-        return {"why": (done.stderr.strip().splitlines() or [f"the process ended with {done.returncode}"])[-1]}
+        raise RuntimeError(f"{task} {kind} ended with {done.returncode}: {done.stderr.strip()[-400:]}")
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -75,7 +75,7 @@ def _first(kind: str, began: float) -> dict[str, Any]:
 
 
 def _model(kind: str) -> Any:
-    from dslab.inference import CompiledLlama
+    from dslab.inference.compiled import CompiledLlama
 
     return CompiledLlama(subjects.llama(kind))
 

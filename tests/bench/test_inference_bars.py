@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from dslab.bench import inference, inference_batch, inference_llamacpp, inference_quality, inference_speed
+from dslab.bench import inference, inference_batch, inference_llamacpp, inference_quality, inference_speed, report
+from dslab.bench import inference_compiled as compiled
 from dslab.bench import inference_mla as mla
 from dslab.bench import inference_subjects as subjects
 from dslab.bench.report import Row, Table
@@ -129,6 +131,44 @@ def test_parts_go_into_the_saved_table(tmp_path: Path, monkeypatch: pytest.Monke
     assert both.seconds == {"x": 1.0, "y": 2.0}
     assert both.machine == {"date": "today"}
     assert inference.merged(new, inference.PARTS) is new  # a whole run leaves nothing of an older one
+
+
+def test_a_part_is_saved_before_the_next_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def measure(parts: list[str], say: Any) -> Table:
+        if parts == ["mla"]:
+            raise KeyboardInterrupt
+        return Table("inference", [Row(f"of {parts[0]}", 1.0, ">=", 0)], {parts[0]: 1.0})
+
+    monkeypatch.setattr(inference, "measure", measure)
+    monkeypatch.setattr(report, "data_dir", lambda: tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        inference.main(["--part", "speed", "batch", "mla", "--save"])
+    assert [row.quantity for row in inference.saved().rows] == ["of speed", "of batch"]
+    assert inference.main(["--part", "batch", "windows"]) == 0
+    assert [row.quantity for row in inference.saved().rows] == ["of speed", "of batch"]
+
+
+def test_compiled_rows_follow_what_the_processes_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {"ours": 0.01, "theirs": 0.05, "bandwidth": 12e9, "bytes": 108e6, "ready": 30.0}
+    monkeypatch.setattr(compiled, "_child", lambda task, kind: {"first": 9.0} if task == "first" else found)
+    table = Table("inference")
+    compiled.compiled(table)
+    values = {row.quantity: row.value for row in table.rows}
+    assert values["compiled int8 over transformers fp32, two threads"] == pytest.approx(5)
+    assert values["compiled int8, share of the roofline"] == pytest.approx(0.9)
+    assert values["compiled int8: seconds to the first token, warm cache"] == 9
+    monkeypatch.setattr(compiled, "_child", lambda task, kind: {"why": "no compiler"})
+    none = Table("inference")
+    compiled.compiled(none)
+    assert [row.quantity for row in none.rows] == list(values)
+    assert {(row.value, row.why) for row in none.rows} == {(None, "no compiler")}
+
+
+def test_a_process_that_breaks_is_no_missing_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = subprocess.CompletedProcess([], 1, stdout="", stderr="ImportError")
+    monkeypatch.setattr(compiled.subprocess, "run", lambda *a, **k: broken)
+    with pytest.raises(RuntimeError, match="ended with 1: ImportError"):
+        compiled._child("measure", "int8")
 
 
 def test_what_cannot_be_measured_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
