@@ -55,7 +55,7 @@ class Engine:
 
     model      a transformers model of the Llama family, or a Llama (whose weights then count)
     max_batch  requests that run at once
-    compile    compile what single tokens need, in the background if that was never done on this machine
+    compile    compile what single tokens need, if that was never done on this machine; see CompiledLlama
     block      tokens in a block; blocks: how many, default enough for 8192 tokens
     chunk      tokens computed in one step at most; long prompts are cut
     weights    "fp32", "bf16", "int8", "int4"
@@ -73,7 +73,7 @@ class Engine:
     ) -> None:  # fmt: skip
         llama = model if isinstance(model, Llama) else Llama(model, weights)
         self.llama = packed(llama) if pack else llama
-        self._alone = CompiledLlama(llama, wait=False) if compile else self.llama  # for steps of a single token
+        self._alone = CompiledLlama(llama) if compile else self.llama  # for steps of a single token
         self.pool = BlockPool(blocks or -(-POOL_TOKENS // block), block)
         self.scheduler = Scheduler(self.pool, max_batch, chunk, preempt)
         self.timeline: list[Step] = []
@@ -175,26 +175,34 @@ class Engine:
 
     def _choose(self, ready: list[Request], scores: Tensor) -> list[tuple[int, int]]:
         """Pick, record and hand out one token for each request; scores: (requests, vocab)."""
-        out, failed = [], None
-        greedy = scores.argmax(-1).tolist()
-        for request, row, likeliest in zip(ready, scores, greedy, strict=True):
-            if request not in self.scheduler.running:
-                continue  # another's on_token has cancelled it
-            sampling = request.sampler.sampling
-            plain = sampling.greedy and sampling.repetition_penalty == 1
-            try:
-                token = likeliest if plain else request.sampler.pick(row, request.tokens)
-                request.tokens.append(token)
-                out.append((request.id, token))
-                if request.on_token is not None:
-                    request.on_token(request.id, token)
-            except Exception as error:
-                self.scheduler.stop(request)
-                failed = failed or error
-                continue
-            if request.done and request in self.scheduler.running:  # its own on_token may have cancelled it
-                self.scheduler.stop(request)
-                self._finished[request.id] = request.new
+        out, failed = list[tuple[int, int]](), None
+        try:
+            for request, row, likeliest in zip(ready, scores, scores.argmax(-1).tolist(), strict=True):
+                if request not in self.scheduler.running:
+                    continue  # another's on_token has cancelled it
+                sampling = request.sampler.sampling
+                plain = sampling.greedy and sampling.repetition_penalty == 1
+                try:
+                    token = likeliest if plain else request.sampler.pick(row, request.tokens)
+                    request.tokens.append(token)
+                    out.append((request.id, token))
+                    if request.on_token is not None:
+                        request.on_token(request.id, token)
+                except Exception as error:
+                    self.scheduler.stop(request)
+                    failed = failed or error
+        finally:
+            for request in ready:
+                self._settle(request)
         if failed is not None:
             raise failed
         return out
+
+    def _settle(self, request: Request) -> None:
+        """After a step: finished, or fit for the next one even where Ctrl-C came before its token."""
+        if request in self.scheduler.running:
+            if request.done:
+                self.scheduler.stop(request)
+                self._finished[request.id] = request.new
+            elif request.todo == 0:
+                self.scheduler.put_back(request)

@@ -154,6 +154,24 @@ def test_a_listener_that_raises_loses_only_its_own_request(alone):
     assert engine.pool.used == 0
 
 
+def test_ctrl_c_between_two_tokens_loses_nothing(alone):
+    engine, heard = Engine(tiny_llama()), []
+
+    def interrupted(id, token):
+        heard.append(token)
+        if len(heard) in (1, len(alone[1])):  # at its first and at its last token
+            raise KeyboardInterrupt
+
+    ids = [engine.add(*MIXED[0]), engine.add(*MIXED[1], on_token=interrupted), engine.add(*MIXED[2])]
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            engine.run()
+    out = engine.run()
+    assert [out[id] for id in ids] == alone[:3]
+    assert heard == alone[1]
+    assert engine.pool.used == 0
+
+
 def test_a_listener_may_cancel_and_add():
     engine, extra, heard = Engine(tiny_llama()), [], []
     a = engine.add(prompt(5), 9, ignore_eos=True, on_token=lambda id, token: extra.append(engine.cancel(id)))
@@ -195,7 +213,7 @@ def test_a_model_of_another_kind_is_refused():
 def test_without_a_compiler_it_says_so_and_works(alone, monkeypatch, tmp_path):
     monkeypatch.setenv("DSLAB_CACHE", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.delenv("CC", raising=False)
     engine = Engine(tiny_llama(), compile=True)
     assert "compiler" in engine.why_not
     assert engine.generate(*MIXED[3]) == alone[3]
