@@ -41,6 +41,7 @@ def speculative(
 ) -> SpeculativeResult:  # fmt: skip
     """The new tokens, as `generate` gives them, usually in fewer passes of the model.
 
+    model  `packed(llama)`, say: fp32 weights that check several tokens at once faster
     draft  "prompt-lookup": what followed the last tokens where they stood before. Or a Llama of the same vocabulary.
     k      tokens proposed at most in one go
     ngram  prompt-lookup: how many last tokens must agree at best; two at least
