@@ -12,6 +12,7 @@ from transformers import DynamicCache, MistralConfig, MistralForCausalLM
 
 from dslab.inference.adapter import as_transformers
 from dslab.inference.cache import CacheError, CacheFull, CacheMismatch, ContiguousCache, DictCache
+from dslab.inference.latent import LatentCache
 from dslab.inference.paged import PagedCache
 from dslab.inference.quantized import QuantizedCache
 from dslab.inference.sliding import SinkCache
@@ -243,9 +244,10 @@ def test_another_models_caches_notice_nothing_of_the_watch():
     assert torch.equal(lm.generate(ids, max_new_tokens=12, do_sample=False), expected)
 
 
-def test_latents_are_kept_as_transformers_keeps_them():
+@pytest.mark.parametrize("make", [DictCache, LatentCache])
+def test_latents_are_kept_as_transformers_keeps_them(make):
     model, ids = deepseek(), torch.randint(2, 61, (1, 9), generator=torch.Generator().manual_seed(0))
-    kv = as_transformers(DictCache(), model)
+    kv = as_transformers(make(), model)
     assert torch.equal(said(model, ids, kv), said(model, ids, DynamicCache()))
     assert [x.shape[-1] for x in kv.cache.view(0)] == [12, 8]
 
