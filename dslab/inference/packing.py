@@ -45,7 +45,7 @@ class Packed(Weight):
 
 def packed(llama: Llama) -> Llama:
     """The same model with packed copies of its fp32 matrices; itself where there is nothing to pack (other weights, a
-    device that is not the CPU, a torch without oneDNN). The argument stays as it is; asked again, it is the same copy."""
+    device that is not the CPU, a torch without oneDNN). The argument stays as it is; asked again, one gets the same."""
     if not (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
         return llama
     if llama in _made:

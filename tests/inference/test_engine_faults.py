@@ -9,7 +9,7 @@ FAULTS = [
           "old < 0, old / self.repetition_penalty, old /", *SCORES),
     Fault("ties at the edge of top-k go", "sampling", "scores < least", "scores <= least", *SCORES),
     Fault("one generator for all", "sampling", "torch.Generator().manual_seed(self.sampling.seed)",
-          "torch.default_generator", "test_decoding", "seed_gives"),
+          "torch.default_generator", "test_decoding", "seed_gives and min_p"),
     Fault("the history stands still", "decoding", "        history.append(token)\n", "", "test_decoding", "penalty"),
     Fault("the end token goes on", "decoding", "left == 1 or token in stops", "left == 1", "test_decoding",
           "end_token"),
