@@ -16,6 +16,7 @@ from dslab.bench import inference_compiled as compiled
 from dslab.bench import inference_mla as mla
 from dslab.bench import inference_subjects as subjects
 from dslab.bench.report import Row, Table
+from dslab.paths import data_dir
 
 VOCABULARY = 256
 ELSEWHERE = {"compiled", "llama.cpp"}  # these need SmolLM2 itself, a compiler, a wheel
@@ -187,3 +188,44 @@ def test_a_part_that_does_not_exist_is_refused(capsys: pytest.CaptureFixture[str
     with pytest.raises(SystemExit):
         inference.main(["--part", "sped"])
     assert "invalid choice: 'sped'" in capsys.readouterr().err
+
+
+MISSED: set[str] = set()  # with the reason why
+SHOWN = inference_llamacpp.QUANTITY
+
+saved = pytest.mark.skipif(
+    not (data_dir() / "bench" / "inference.json").is_file(), reason="no saved table: `dslab bench inference --save`"
+)
+
+
+@saved
+def test_the_saved_table_is_whole(rows: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has the rows and figures that the bench would make today, and no others."""
+    monkeypatch.setattr(compiled, "_child", lambda task, kind: {"why": "not here"})
+    monkeypatch.setattr(inference_llamacpp.importlib.util, "find_spec", lambda name: None)
+    today = Table("inference", list(rows.rows), dict(rows.seconds))
+    compiled.compiled(today)
+    inference_llamacpp.beside(today)
+    kept = inference.saved()
+    bars = {(row.quantity, row.bound, row.must, row.aim) for row in kept.rows}
+    assert bars == {(row.quantity, row.bound, row.must, row.aim) for row in today.rows}
+    assert set(today.seconds) - set(kept.seconds) == set()
+    assert {"processor", "threads", "torch", "date"} <= set(kept.machine)
+
+
+@saved
+def test_the_saved_table_reaches_its_bars() -> None:
+    kept = inference.saved()
+    unmeasured = {row.quantity for row in kept.rows if row.value is None}
+    assert unmeasured <= {SHOWN}
+    assert {row.quantity for row in kept.rows if row.holds is False} == MISSED
+
+
+@saved
+def test_the_saved_table_shows_what_breaks() -> None:
+    """The contrasts of the notebook: int4 off its grid, a cache of naive int4, two bits."""
+    raw = inference.saved().seconds
+    assert raw[f"perplexity {subjects.FOLDED}"] > 1.2 * raw["perplexity int4"]
+    assert raw["perplexity int4 cache, a scale a token"] > 1.2 * raw["perplexity full cache"]
+    assert raw["perplexity kivi2 cache"] > 1.1 * raw["perplexity full cache"]
+    assert raw[f"ms/token {subjects.FOLDED} P=64"] < 1.2 * raw["ms/token int4 P=64"]
