@@ -72,8 +72,8 @@ class Engine:
         chunk: int = 512, weights: str = "fp32", preempt: bool = False, pack: bool = True,
     ) -> None:  # fmt: skip
         llama = model if isinstance(model, Llama) else Llama(model, weights)
+        llama = CompiledLlama(llama) if compile else llama
         self.llama = packed(llama) if pack else llama
-        self._alone = CompiledLlama(llama) if compile else self.llama  # for steps of a single token
         self.pool = BlockPool(blocks or -(-POOL_TOKENS // block), block)
         self.scheduler = Scheduler(self.pool, max_batch, chunk, preempt)
         self.timeline: list[Step] = []
@@ -82,7 +82,7 @@ class Engine:
 
     @property
     def why_not(self) -> str | None:
-        return self._alone.why_not if isinstance(self._alone, CompiledLlama) else None
+        return self.llama.why_not if isinstance(self.llama, CompiledLlama) else None
 
     def generate(
         self, prompt_ids: Sequence[int] | Tensor, max_new_tokens: int, ignore_eos: bool = False,
@@ -91,7 +91,7 @@ class Engine:
         """The new tokens of one request, alone and at once, over a cache in one piece. An end token stops and is the
         last; with ignore_eos it goes on after it. ValueError as `dslab.inference.generate`."""
         return generate(
-            self._alone, prompt_ids, max_new_tokens, sampling=sampling, ignore_eos=ignore_eos, stop_ids=stop_ids
+            self.llama, prompt_ids, max_new_tokens, sampling=sampling, ignore_eos=ignore_eos, stop_ids=stop_ids
         )
 
     def add(
@@ -139,10 +139,9 @@ class Engine:
         try:
             tokens = torch.tensor([[t for r, n in work for t in r.tokens[r.fed : r.fed + n]]])
             starts = [request.fed for request, _ in work]
-            llama = self._alone if tokens.numel() == 1 else self.llama
-            hidden = llama.forward(tokens, batch, logits=None)
+            hidden = self.llama.forward(tokens, batch, logits=None)
             ready = [place for place, (request, _) in enumerate(work) if request.todo == 0]
-            scores = llama.scores(hidden[:, batch.last[ready]])[0] if ready else None
+            scores = self.llama.scores(hidden[:, batch.last[ready]])[0] if ready else None
         except BaseException:
             for request, _ in work:
                 self.scheduler.put_back(request)

@@ -219,3 +219,11 @@ def test_without_a_compiler_it_says_so_and_works(alone, monkeypatch, tmp_path):
     assert engine.generate(*MIXED[3]) == alone[3]
     assert served(engine, MIXED[:4]) == alone[:4]
     assert Engine(tiny_llama()).why_not is None
+
+
+def test_compiled_single_tokens_are_the_same(alone):
+    engine = Engine(tiny_llama(), compile=True)
+    if engine.why_not:
+        pytest.skip(engine.why_not)
+    assert [engine.generate(*request) for request in MIXED[:4]] == alone[:4]
+    assert served(engine, MIXED) == alone
