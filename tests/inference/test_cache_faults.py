@@ -3,6 +3,8 @@
 import pytest
 from planted import Fault, check_green, check_noticed
 
+pytestmark = pytest.mark.slow  # a process a fault
+
 TRACE = ("test_cache", "leaves_no_trace")
 FAULTS = [
     Fault("the mask starts at the first token", "base", ".tril(S - T)", ".tril()", "test_cache", "pieces_attend"),

@@ -3,6 +3,8 @@
 import pytest
 from planted import Fault, check_green, check_noticed
 
+pytestmark = pytest.mark.slow  # a process a fault
+
 SCORES = ("test_sampling", "scores_equal")
 FAULTS = [
     Fault("negative logits are divided too", "sampling", "old < 0, old * self.repetition_penalty, old /",

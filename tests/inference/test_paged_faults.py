@@ -3,6 +3,8 @@
 import pytest
 from planted import Fault, check_green, check_noticed
 
+pytestmark = pytest.mark.slow  # a process a fault
+
 COPIES = ("test_paged", "forks_share")
 ALONE = ("test_paged_batch", "would_alone and float32")
 KNOWN = ("test_blocks", "by_all_that_is_before")
