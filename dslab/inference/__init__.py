@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from dslab.inference.decoding import stream as stream
     from dslab.inference.engine import Engine as Engine
     from dslab.inference.latent import LatentCache as LatentCache
+    from dslab.inference.compiled import CompiledLlama as CompiledLlama
     from dslab.inference.llama import Llama as Llama
     from dslab.inference.packing import packed as packed
     from dslab.inference.paged import PagedCache as PagedCache

@@ -1,7 +1,7 @@
-"""Decoding with everything between the attentions compiled: one C++ function a layer, kept on disk.
+"""Decoding with everything between the attentions compiled: one C function a layer (kernels.c), made once a machine.
 
     llama = CompiledLlama(Llama.load("smollm2", weights="int8"))
-    generate(llama, prompt_ids, 64)         # the first time ever it compiles, half a minute; later it starts at once
+    generate(llama, prompt_ids, 64)         # the first time ever it compiles, in two seconds
 
 Only single tokens take the compiled way; prompts and batches are computed as before. The cache still does the
 attention, so any cache will do, of any length.
@@ -9,14 +9,14 @@ attention, so any cache will do, of any length.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
-import json
 import os
 import platform
+import shlex
 import shutil
 import subprocess
-import sys
-from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,118 +25,185 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dslab import paths
-from dslab.inference import compiling
-from dslab.inference.compiling import PARTS, Spec
-from dslab.inference.llama import Llama
+from dslab.inference.llama import Layer, Llama, Norm
+from dslab.inference.weights import GROUP, BFloat16, Float32, Int4, Int8, Weight
+
+SOURCE = Path(__file__).with_name("kernels.c")
+# -ffast-math without its promise that there are no infinities and NaNs, and without flushing small numbers to zero
+FLAGS = (
+    "-O3 -march=native -fno-math-errno -fno-trapping-math -fno-signed-zeros -fassociative-math -shared -fPIC -Wno-psabi"
+)
 
 
 class CompiledLlama(Llama):
-    """A Llama whose single tokens are compiled; used as a Llama is.
+    """A Llama whose single tokens are compiled; used as a Llama is. Its matrices are held once more where the compiled
+    function reads them in another order than torch (fp32, int4).
 
-    wait     compile now if that was never done for these shapes on this machine; False: in the background, and single
-             tokens are computed as before until it is ready.
-    ready    whether single tokens take the compiled way now.
-    why_not  a sentence where they never will: no C++ compiler, or what it said. Everything works, not faster.
+    why_not  a sentence where single tokens are computed as before: no C compiler, or what it said. Else None.
     """
 
-    def __init__(self, llama: Llama, wait: bool = True) -> None:
+    why_not: str | None
+
+    def __init__(self, llama: Llama) -> None:
         self.__dict__.update(llama.__dict__)
-        self.why_not: str | None = None
-        self._run: dict[str, Any] = {}
-        self._child: subprocess.Popen[bytes] | None = None
-        spec = Spec.of(llama, torch.get_num_threads())
+        self._c: _Compiled | None = None
         try:
-            self._folder = _folder(llama, spec)
-        except ValueError as error:
-            self.why_not = str(error)
-            return
-        if not self._open():
-            self._start(wait, llama, spec)
-
-    @property
-    def ready(self) -> bool:
-        if not self._run and self.why_not is None and self._child is not None and self._child.poll() is not None:
-            self._finish()
-        return bool(self._run)
-
-    def _open(self) -> bool:
-        """Load both functions, if they are on disk."""
-        files = [self._folder / f"{part}.pt2" for part in PARTS]
-        if not all(file.is_file() for file in files):
-            return False
-        try:
-            loaded = {part: _load(file) for part, file in zip(PARTS, files, strict=True)}
-        except (RuntimeError, OSError, ValueError):  # a damaged file: made again
-            for file in files:
-                file.unlink(missing_ok=True)
-            return False
-        with torch.no_grad():
-            followers = [*self.layers[1:], self.layers[0]]  # after the last layer nobody looks at q, k and v
-            self._rest = [compiling.between_arguments(a, b) for a, b in zip(self.layers, followers, strict=True)]
-            self._head = compiling.head_arguments(self)
-        self._run = loaded
-        return True
-
-    def _start(self, wait: bool, llama: Llama, spec: Spec) -> None:
-        compiler = os.environ.get("CXX") or ("cl" if sys.platform == "win32" else "g++")
-        if not (shutil.which(compiler) or shutil.which("clang++")):
-            self.why_not = f"no C++ compiler was found ({compiler}), so single tokens are computed as before"
-            return
-        request = compiling.write_request(llama, spec, self._folder)
-        environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(self._folder / "work")}
-        command = [sys.executable, "-m", "dslab.inference.compiling", str(request)]
-        self._child = subprocess.Popen(
-            command, env=environment, stdout=subprocess.DEVNULL, stderr=(self._folder / "log.txt").open("wb")
-        )
-        if wait:
-            self._child.wait()
-            self._finish()
-
-    def _finish(self) -> None:
-        shutil.rmtree(self._folder / "work", ignore_errors=True)
-        if not self._open():
-            said = (self._folder / "log.txt").read_text("utf-8", errors="replace").strip().splitlines()
-            self.why_not = f"compiling failed, so single tokens are computed as before: {said[-1] if said else '?'}"
+            library = _library(str(paths.cache_dir()))
+            with torch.no_grad():
+                self._c = _Compiled(llama, library)
+            self.why_not = None
+        except (CannotCompile, OSError) as error:
+            self.why_not = f"single tokens are computed without compiled code: {error}"
 
     def body(self, ids: Tensor, cos: Tensor, sin: Tensor, attend: Any) -> Tensor:
-        if ids.numel() != 1 or not self.ready:
+        if ids.numel() != 1 or self._c is None:
             return super().body(ids, cos, sin, attend)
         h = F.embedding(ids.reshape(-1), self.embed).float()
-        cos, sin = cos.view(1, 1, -1), sin.view(1, 1, -1)
-        between = self._run["between"]
-        q, k, v = self.project(self.layers[0], h, cos[0], sin[0], 1)
-        for number, rest in enumerate(self._rest):
-            o = attend(number, q, k, v)
-            h, q, k, v = between([h, o.reshape(1, -1), cos, sin, *rest])
-        return h.view(1, 1, -1)
+        q, k, v = self.project(self.layers[0], h, cos.view(1, -1), sin.view(1, -1), 1)
+        return self._c.layers(h, q, k, v, cos.contiguous(), sin.contiguous(), attend)
 
     def scores(self, hidden: Tensor) -> Tensor:
-        if hidden.shape[:2] != (1, 1) or not self.ready:
+        if hidden.shape[:2] != (1, 1) or self._c is None:
             return super().scores(hidden)
-        return self._run["head"]([hidden.view(1, -1), *self._head])[0].view(1, 1, -1)
+        return self._c.scores(hidden.contiguous())
 
 
-def _folder(llama: Llama, spec: Spec) -> Path:
-    """Named by all that the machine code depends on. ValueError for weights that can't be compiled."""
-    source = Path(compiling.__file__).read_bytes()
-    known = [asdict(spec), llama.config.hidden, llama.config.vocab, [list(t.shape) for t in _sizes(llama)], _machine()]
-    key = hashlib.sha256(source + json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
-    return paths.cache_dir() / "compiled" / key
+class CannotCompile(RuntimeError):
+    """Why there is no compiled code."""
 
 
-def _sizes(llama: Llama) -> list[Tensor]:
-    layer = llama.layers[0]
-    weights = (layer.qkv, layer.out, layer.gate_up, layer.down, llama.head)
-    return [t for w in weights for t in compiling.tensors(w)]
+class _Matrix(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_int64) for name in ("kind", "rows", "columns")] + [
+        (name, ctypes.c_void_p) for name in ("data", "scale", "middle", "bias")
+    ]
 
 
-def _machine() -> list[str]:
-    flags = ""
-    if Path("/proc/cpuinfo").is_file():
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-        flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
-    return [torch.__version__, sys.version, platform.machine(), torch.backends.cpu.get_cpu_capability(), flags]
+class _Norm(ctypes.Structure):
+    _fields_ = [("gain", ctypes.c_void_p), ("eps", ctypes.c_float)]
 
 
-def _load(file: Path) -> Any:
-    return torch._inductor.aoti_load_package(str(file), run_single_threaded=True).loader.run
+class _Layer(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("hidden", "inner", "heads", "kv_heads", "head_dim")),
+        *((name, _Matrix) for name in ("out", "gate_up", "down")), ("mlp_norm", _Norm),
+        ("qkv", _Matrix), *((name, _Norm) for name in ("attention_norm", "q_norm", "k_norm")),
+    ]  # fmt: skip
+
+
+class _Compiled:
+    """The library, and a model's tensors as its functions take them."""
+
+    def __init__(self, llama: Llama, library: Any) -> None:
+        c = self._sizes = llama.config
+        self._kept: list[Tensor] = []  # what the structures point to
+        followers = [*llama.layers[1:], llama.layers[0]]  # after the last layer nobody looks at q, k and v
+        self._layers = [self._layer(a, b, llama) for a, b in zip(llama.layers, followers, strict=True)]
+        self._norm, self._head = self._of_norm(llama.norm), self._matrix(llama.head)
+        self._scratch = torch.empty(2 * c.hidden + 3 * self._layers[0].inner)
+        self._between, self._scores = library.between, library.scores
+        self._threads = torch.get_num_threads()
+
+    def layers(self, h: Tensor, q: Tensor, k: Tensor, v: Tensor, cos: Tensor, sin: Tensor, attend: Any) -> Tensor:
+        """All of them, from the first one's q, k and v on: (1, 1, hidden)."""
+        c = self._sizes
+        H, K, places = c.heads, c.kv_heads, (1, c.heads + 2 * c.kv_heads, 1, c.head_dim)
+        at, scratch = h.data_ptr(), self._scratch.data_ptr()
+        turns = cos.data_ptr(), sin.data_ptr()
+        for number, layer in enumerate(self._layers):
+            o = attend(number, q, k, v).contiguous()
+            qkv = torch.empty(places)  # a new one each time: caches may keep it
+            self._between(ctypes.byref(layer), at, o.data_ptr(), *turns, qkv.data_ptr(), scratch, self._threads)
+            q, k, v = qkv.split((H, K, K), 1)
+        return h.view(1, 1, -1)
+
+    def scores(self, h: Tensor) -> Tensor:
+        logits = torch.empty(1, 1, self._head.rows)
+        pointers = h.data_ptr(), logits.data_ptr(), self._scratch.data_ptr()
+        self._scores(ctypes.byref(self._norm), ctypes.byref(self._head), *pointers, self._threads)
+        return logits
+
+    def _layer(self, layer: Layer, following: Layer, llama: Llama) -> _Layer:
+        c, none = llama.config, _Norm(None, 0)
+        gate_up = self._matrix(layer.gate_up)
+        return _Layer(
+            c.hidden, gate_up.rows // 2, c.heads, c.kv_heads, c.head_dim,
+            self._matrix(layer.out), gate_up, self._matrix(layer.down), self._of_norm(layer.mlp_norm),
+            self._matrix(following.qkv), self._of_norm(following.attention_norm),
+            self._of_norm(following.q_norm) if following.q_norm else none,
+            self._of_norm(following.k_norm) if following.k_norm else none,
+        )  # fmt: skip
+
+    def _of_norm(self, norm: Norm) -> _Norm:
+        return _Norm(self._at(norm.gain), norm.eps.square().item())
+
+    def _matrix(self, weight: Weight) -> _Matrix:
+        rows, columns = weight.shape
+        if columns % 16:
+            raise CannotCompile(f"it reads 16 numbers at once, and a matrix has {columns} columns")
+        scale = middle = None
+        if isinstance(weight, Int8):
+            kind, data, scale = 2, weight.codes, weight.scales.float()
+        elif isinstance(weight, Int4):
+            kind = 3
+            data, scale, middle = _nibbles(weight)
+        elif isinstance(weight, Float32 | BFloat16):
+            kind, data = (0 if isinstance(weight, Float32) else 1), weight.weight
+        else:
+            raise CannotCompile(f"weights of kind {type(weight).__name__} are not known to it")
+        bias = None if weight.bias is None else weight.bias.float()
+        return _Matrix(kind, rows, columns, *(self._at(tensor) for tensor in (data, scale, middle, bias)))
+
+    def _at(self, tensor: Tensor | None) -> int | None:
+        if tensor is None:
+            return None
+        if tensor.device.type != "cpu":
+            raise CannotCompile(f"it runs on the CPU, and the weights are on {tensor.device}")
+        self._kept.append(tensor.contiguous())
+        return self._kept[-1].data_ptr()
+
+
+def _nibbles(weight: Int4) -> tuple[Tensor, Tensor, Tensor]:
+    """(N, K / 32, 16) bytes, number j of a group below number j + 16; (N, K / 32) steps and middles, bf16."""
+    step, middle = weight.grid.transpose(0, 1).contiguous().unbind(-1)
+    offsets = weight.dense().unflatten(1, (-1, GROUP)) - middle[..., None].float()
+    codes = (offsets / step[..., None].float() + 8).round().clamp(0, 15).to(torch.uint8)
+    return codes[..., :16] | (codes[..., 16:] << 4), step, middle
+
+
+@lru_cache
+def _library(cache: str) -> Any:
+    """kernels.c as a loaded library, compiled for this CPU if that was not done before. CannotCompile says why not."""
+    compiler = next((c for c in (os.environ.get("CC"), "cc", "gcc", "clang") if c and shutil.which(c)), None)
+    key = hashlib.sha256(SOURCE.read_bytes() + FLAGS.encode() + _processor().encode()).hexdigest()[:16]
+    file = Path(cache) / "compiled" / f"kernels-{key}.so"
+    if not file.is_file():
+        if compiler is None:
+            raise CannotCompile("no C compiler was found (cc, gcc, clang, or the one that CC names)")
+        _compile(compiler, file)
+    library = ctypes.CDLL(str(file))
+    pointers = [ctypes.c_void_p]
+    library.between.argtypes, library.between.restype = [*pointers * 7, ctypes.c_int], None
+    library.scores.argtypes, library.scores.restype = [*pointers * 5, ctypes.c_int], None
+    return library
+
+
+def _compile(compiler: str, file: Path) -> None:
+    """Without threads where the compiler has no OpenMP (Apple's)."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    half = file.with_name(f"{file.name}.{os.getpid()}")
+    said = ""
+    for threads in ("-fopenmp", "-Wno-unknown-pragmas"):
+        command = [compiler, *shlex.split(FLAGS), threads, str(SOURCE), "-o", str(half), "-lm"]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+        if done.returncode == 0:
+            half.replace(file)
+            return
+        said = said or next((line for line in done.stderr.splitlines() if "error" in line), done.stderr[-200:])
+    raise CannotCompile(f"{compiler} said {said!r}")
+
+
+def _processor() -> str:
+    """What -march=native depends on."""
+    lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines() if Path("/proc/cpuinfo").is_file() else []
+    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return f"{platform.machine()} {platform.processor()} {flags}"

@@ -21,6 +21,7 @@ class Weight(ABC):
     """`weight(x)`: (rows, K) to (rows, N), fp32 or bf16, whatever the product gives."""
 
     bias: Tensor | None = None
+    shape: torch.Size  # (N, K)
 
     @abstractmethod
     def __call__(self, x: Tensor) -> Tensor: ...
@@ -40,7 +41,7 @@ class Float32(Weight):
     def __init__(self, weight: Tensor, bias: Tensor | None = None, across: bool = True) -> None:
         weight = weight.float()
         self.weight = weight.t().contiguous().t() if across else weight.contiguous()
-        self.bias = None if bias is None else bias.float()
+        self.shape, self.bias = weight.shape, None if bias is None else bias.float()
 
     def __call__(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight, self.bias)
@@ -57,7 +58,7 @@ class BFloat16(Weight):
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
         self.weight = weight.bfloat16().contiguous()
-        self.bias = None if bias is None else bias.bfloat16()
+        self.shape, self.bias = weight.shape, None if bias is None else bias.bfloat16()
         self._wide = 32 if _widens(str(weight.device)) else 1 << 62
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -84,7 +85,7 @@ class Int8(Weight):
         self.scales = (weight.abs().amax(1) / 127).clamp(min=1e-12).bfloat16()
         self._scales = self.scales.float()
         self.codes = (weight / self._scales[:, None]).round().clamp(-127, 127).to(torch.int8)
-        self.bias = None if bias is None else bias.float()
+        self.shape, self.bias = weight.shape, None if bias is None else bias.float()
         self._bytes, self._dense = (6, 256) if _multiplies_bytes() else (32, 32)
 
     def __call__(self, x: Tensor) -> Tensor:

@@ -1,0 +1,194 @@
+"""Compiled tokens are those computed before, for each kind of weight and model; and where there is no compiler."""
+
+import shutil
+import subprocess
+
+import pytest
+import torch
+from llama_models import tiny, tokens
+
+from dslab.inference import compiled
+from dslab.inference.blocks import BlockPool
+from dslab.inference.cache import ContiguousCache, DictCache
+from dslab.inference.compiled import CompiledLlama
+from dslab.inference.decoding import generate
+from dslab.inference.llama import Llama
+from dslab.inference.paged import PagedCache
+from dslab.inference.weights import KINDS, Weight
+
+BARS = {"fp32": 2e-6, "bf16": 0.01, "int8": 0.01, "int4": 0.01}  # torch rounds activations to bf16 with the latter
+
+
+@pytest.fixture(autouse=True, scope="module")
+def cache_folder(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DSLAB_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+needs_compiler = pytest.mark.skipif(
+    not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="needs a C compiler, and none was found"
+)
+
+
+def one_by_one(llama, ids, cache=None):
+    cache = DictCache() if cache is None else cache
+    return torch.cat([llama.forward(ids[:, at : at + 1], cache) for at in range(ids.shape[1])], 1)
+
+
+def apart(a, b):
+    return ((a - b).norm() / b.norm()).item()
+
+
+def fast(llama):
+    made = CompiledLlama(llama)
+    assert made.why_not is None
+    return made
+
+
+@needs_compiler
+@pytest.mark.parametrize("weights", KINDS)
+@pytest.mark.parametrize("kind", ["llama", "llama biases", "llama wide heads", "qwen3", "llama tied"])
+def test_as_computed_without(kind, weights):
+    llama, ids = Llama(tiny(kind), weights), tokens(1, 30)
+    assert apart(one_by_one(fast(llama), ids), one_by_one(llama, ids)) < BARS[weights]
+
+
+@needs_compiler
+def test_cheap_weights_against_what_they_mean():
+    """Without torch's rounding of activations between: the dense matrix times the same row."""
+    for weights in ("bf16", "int8", "int4"):
+        llama, ids = Llama(tiny(), weights), tokens(1, 20)
+        dense = Llama(tiny())
+        for ours, theirs in zip(dense.layers, llama.layers, strict=True):
+            for name in ("qkv", "out", "gate_up", "down"):
+                setattr(ours, name, compiled.Float32(getattr(theirs, name).dense()))
+        dense.layers[0].qkv = llama.layers[0].qkv  # the first one is computed as before
+        dense.head, dense.embed = compiled.Float32(llama.head.dense()), llama.embed
+        assert apart(one_by_one(fast(llama), ids), one_by_one(dense, ids)) < 2e-6
+
+
+@needs_compiler
+@pytest.mark.parametrize("cache", [ContiguousCache, DictCache, lambda: PagedCache(BlockPool(8, 16))])
+def test_any_cache_after_a_prompt_of_many_tokens(cache):
+    llama, ids = Llama(tiny()), tokens(1, 40)
+    held = cache()
+    made = fast(llama)
+    parts = [made.forward(ids[:, :25], held, logits="all"), one_by_one(made, ids[:, 25:], held)]
+    assert apart(torch.cat(parts, 1), llama.forward(ids, logits="all")) < 2e-6
+    assert len(held) == 40
+
+
+@needs_compiler
+def test_batches_are_computed_as_before(monkeypatch):
+    llama, ids = Llama(tiny()), tokens(3, 10)
+    made = fast(llama)
+    monkeypatch.setattr(compiled._Compiled, "layers", None)
+    assert torch.equal(one_by_one(made, ids), one_by_one(llama, ids))
+
+
+@needs_compiler
+def test_a_request():
+    llama = Llama(tiny())
+    assert generate(fast(llama), [5, 6, 7], 40, ignore_eos=True) == generate(llama, [5, 6, 7], 40, ignore_eos=True)
+
+
+@needs_compiler
+def test_threads_change_nothing():
+    llama, ids, before = Llama(tiny(), "int8"), tokens(1, 20), torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found.append(one_by_one(fast(llama), ids))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+
+
+@needs_compiler
+def test_large_numbers_stay_numbers():
+    model = tiny()
+    with torch.no_grad():
+        model.model.layers[0].mlp.gate_proj.weight.mul_(1e4)  # silu of thousands, on both sides
+    llama, ids = Llama(model), tokens(1, 10)
+    assert apart(one_by_one(fast(llama), ids), one_by_one(llama, ids)) < 1e-5
+
+
+@needs_compiler
+def test_compiled_once(monkeypatch):
+    fast(Llama(tiny()))
+    compiled._library.cache_clear()  # as in another process
+    monkeypatch.setattr(subprocess, "run", None)
+    fast(Llama(tiny("qwen3"), "int4"))
+
+
+@pytest.fixture
+def empty(monkeypatch, tmp_path):
+    monkeypatch.setenv("DSLAB_CACHE", str(tmp_path))
+    compiled._library.cache_clear()
+    yield tmp_path
+    compiled._library.cache_clear()
+
+
+def test_no_compiler(monkeypatch, empty):
+    monkeypatch.setenv("PATH", str(empty))
+    monkeypatch.delenv("CC", raising=False)
+    llama, ids = Llama(tiny()), tokens()
+    made = CompiledLlama(llama)
+    assert "no C compiler was found" in made.why_not
+    assert torch.equal(one_by_one(made, ids), one_by_one(llama, ids))
+
+
+@needs_compiler
+def test_a_compiler_that_refuses(monkeypatch, empty):
+    broken = empty / "kernels.c"
+    broken.write_text("int between( { }")
+    monkeypatch.setattr(compiled, "SOURCE", broken)
+    why = CompiledLlama(Llama(tiny())).why_not
+    assert "said" in why
+    assert "error" in why
+    assert not list(empty.glob("compiled/*"))
+
+
+@needs_compiler
+def test_what_it_can_not_read():
+    class Odd(Weight):
+        shape, __call__, dense, nbytes = torch.Size([64, 64]), None, None, None
+
+    llama = Llama(tiny())
+    llama.layers[0].out = Odd()
+    assert "kind Odd" in CompiledLlama(llama).why_not
+    assert "72 columns" in CompiledLlama(Llama(tiny(intermediate_size=72))).why_not
+
+
+FAULTS = [
+    ("b * cosine[j + half] + a *", "b * cosine[j + half] - a *"),
+    ("(both >> 4)", "(both & 15)"),
+    ("- 8 * widen(step[g])", "- 7 * widen(step[g])"),
+    ("^ 128) - 128", "^ 128) - 127"),
+    ("own[j] += fed[j]", "own[j] = fed[j]"),
+    ("? y + m->bias[i] : y", "? y : y"),
+    ("if (n->gain) normalise", "if (0) normalise"),
+    ("for (; j < k; j += 16)", "for (; j + 16 < k; j += 16)"),
+    ("squares + n->eps", "squares + 0 * n->eps"),
+    ("both[j] / (1 +", "both[j] / (2 +"),
+]
+
+
+@pytest.mark.slow
+@needs_compiler
+@pytest.mark.parametrize(("right", "wrong"), FAULTS)
+def test_planted_faults_are_seen(right, wrong, monkeypatch, empty):
+    source = compiled.SOURCE.read_text("utf-8")
+    assert source.count(right) == 1
+    planted = empty / "kernels.c"
+    planted.write_text(source.replace(right, wrong))
+    monkeypatch.setattr(compiled, "SOURCE", planted)
+    seen = 0
+    for kind in ("llama biases", "qwen3"):
+        for weights in KINDS:
+            llama, ids = Llama(tiny(kind, rms_norm_eps=0.05), weights), tokens(1, 20)
+            seen += not apart(one_by_one(fast(llama), ids), one_by_one(llama, ids)) < BARS[weights]
+    assert seen
