@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from dslab.inference.blocks import BlockPool as BlockPool
     from dslab.inference.cache import ContiguousCache as ContiguousCache
     from dslab.inference.cache import DictCache as DictCache
+    from dslab.inference.compiled import CompiledLlama as CompiledLlama
     from dslab.inference.decoding import generate as generate
     from dslab.inference.decoding import stream as stream
     from dslab.inference.engine import Engine as Engine
     from dslab.inference.latent import LatentCache as LatentCache
-    from dslab.inference.compiled import CompiledLlama as CompiledLlama
     from dslab.inference.llama import Llama as Llama
     from dslab.inference.packing import packed as packed
     from dslab.inference.paged import PagedCache as PagedCache
