@@ -80,6 +80,20 @@ def test_what_does_not_depend_on_the_machine_holds_on_any_model(rows: Table, qua
     assert next(row for row in rows.rows if row.quantity == quantity).holds
 
 
+def test_ratios_are_of_what_they_say(rows: Table) -> None:
+    raw = rows.seconds
+    asked = [(len(prompt), new) for prompt, new in inference_batch.requests()]
+    padded = len(asked) * (max(prompt for prompt, _ in asked) + max(new for _, new in asked))
+    bound = padded / sum(map(sum, asked))
+    gain = raw["batch of 16, CPU s, padded generate"] / raw["batch of 16, CPU s, engine"]
+    assert inference.value(rows, "batch of 16, share of the padding bound") == pytest.approx(gain / bound)
+    assert raw["prefix of 96, peak blocks, shared"] == 6 + 16 * 1  # 96 tokens in common; 12 and 3 of each
+    assert inference.value(rows, "int8 cache: bytes over bf16") == pytest.approx((64 + 2) / 128)  # a scale in fp16
+    absorbed = raw["ms expanding all latents T=4096"] / raw["ms absorbed T=4096"]
+    assert inference.value(rows, "MLA absorbed over transformers' layer, T=4096") == pytest.approx(absorbed)
+    assert absorbed > 2
+
+
 def test_the_weights_table_has_speed_and_quality_of_the_same_weights(rows: Table) -> None:
     lines = inference.weights_rows(rows)
     assert [line["weights"] for line in lines] == [*subjects.KINDS, subjects.FOLDED]
