@@ -55,6 +55,9 @@ def compiled(table: Table) -> None:
 def _child(task: str, kind: str) -> dict[str, Any]:
     """What a fresh process found; {"why": ...} where nothing can be compiled. RuntimeError where it broke."""
     environment = {k: v for k, v in os.environ.items() if k not in ("OMP_WAIT_POLICY", "OMP_NUM_THREADS")}
+    environment.setdefault(
+        "GOMP_SPINCOUNT", "10000"
+    )  # a thread that waits bridges the gap between two products, no more
     command = [sys.executable, "-m", "dslab.bench.inference_compiled", task, kind, repr(time.time())]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
