@@ -79,6 +79,19 @@ class ContiguousCache(Cache):
         keys.narrow(2, start, end - start).copy_(k)
         values.narrow(2, start, end - start).copy_(v)
 
+    def in_place(self, layers: int) -> list[tuple[Tensor, Tensor]] | None:
+        """The buffers of layers 0, 1, ..., for code that writes one more token's keys and values by itself at place
+        len(self), and then calls `written`. None if it must append: empty, full, a batch, or a pass under way."""
+        n = len(self)
+        if not 0 < n < self.max_tokens or self.rows != 1 or list(self._held) != list(range(layers)):
+            return None
+        return None if any(held != n for held in self._held.values()) else list(self._buffers.values())
+
+    def written(self) -> None:
+        """All layers hold one token more."""
+        self._end += 1
+        self._held = dict.fromkeys(self._held, self._end)
+
     def _room(self, like: Tensor) -> Tensor:
         B, H, _, D = like.shape
         with torch.inference_mode(False):  # else nobody outside inference mode could write to it

@@ -3,8 +3,8 @@
     llama = CompiledLlama(Llama.load("smollm2", weights="int8"))
     generate(llama, prompt_ids, 64)         # the first time ever it compiles, in two seconds
 
-Only single tokens take the compiled way; prompts and batches are computed as before. The cache still does the
-attention, so any cache will do, of any length.
+Only single tokens take the compiled way; prompts and batches are computed as before. Any cache will do, for it does
+the attention itself; only that of a ContiguousCache is compiled too, with all layers in one call.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dslab import paths
+from dslab.inference.cache import ContiguousCache
 from dslab.inference.llama import Layer, Llama, Norm
 from dslab.inference.weights import GROUP, BFloat16, Float32, Int4, Int8, Weight
 
@@ -60,7 +61,12 @@ class CompiledLlama(Llama):
             return super().body(ids, cos, sin, attend)
         h = F.embedding(ids.reshape(-1), self.embed).float()
         q, k, v = self.project(self.layers[0], h, cos.view(1, -1), sin.view(1, -1), 1)
-        return self._c.layers(h, q, k, v, cos.contiguous(), sin.contiguous(), attend)
+        cos, sin, cache = cos.contiguous(), sin.contiguous(), getattr(attend, "__self__", None)
+        if type(cache) is ContiguousCache and (stores := cache.in_place(self.config.layers)):
+            self._c.token(h, torch.cat([q, k, v], 1), cos, sin, stores, len(cache))
+            cache.written()
+            return h.view(1, 1, -1)
+        return self._c.layers(h, q, k, v, cos, sin, attend)
 
     def scores(self, hidden: Tensor) -> Tensor:
         if hidden.shape[:2] != (1, 1) or self._c is None:
@@ -97,24 +103,35 @@ class _Compiled:
         c = self._sizes = llama.config
         self._kept: list[Tensor] = []  # what the structures point to
         followers = [*llama.layers[1:], llama.layers[0]]  # after the last layer nobody looks at q, k and v
-        self._layers = [self._layer(a, b, llama) for a, b in zip(llama.layers, followers, strict=True)]
+        made = [self._layer(a, b, llama) for a, b in zip(llama.layers, followers, strict=True)]
+        self._layers = (_Layer * len(made))(*made)
+        self._stores = (ctypes.c_void_p * (2 * len(made)))()
         self._norm, self._head = self._of_norm(llama.norm), self._matrix(llama.head)
-        self._scratch = torch.empty(2 * c.hidden + 3 * self._layers[0].inner)
-        self._between, self._scores = library.between, library.scores
+        self._scratch = torch.empty(2 * c.hidden + 3 * made[0].inner + c.heads * c.head_dim)
+        self._between, self._token, self._scores = library.between, library.token, library.scores
         self._threads = torch.get_num_threads()
 
     def layers(self, h: Tensor, q: Tensor, k: Tensor, v: Tensor, cos: Tensor, sin: Tensor, attend: Any) -> Tensor:
         """All of them, from the first one's q, k and v on: (1, 1, hidden)."""
         c = self._sizes
-        H, K, places = c.heads, c.kv_heads, (1, c.heads + 2 * c.kv_heads, 1, c.head_dim)
+        sizes, places = (c.heads, c.kv_heads, c.kv_heads), (1, c.heads + 2 * c.kv_heads, 1, c.head_dim)
         at, scratch = h.data_ptr(), self._scratch.data_ptr()
         turns = cos.data_ptr(), sin.data_ptr()
         for number, layer in enumerate(self._layers):
             o = attend(number, q, k, v).contiguous()
             qkv = torch.empty(places)  # a new one each time: caches may keep it
             self._between(ctypes.byref(layer), at, o.data_ptr(), *turns, qkv.data_ptr(), scratch, self._threads)
-            q, k, v = qkv.split((H, K, K), 1)
+            q, k, v = torch.split_with_sizes(qkv, sizes, 1)
         return h.view(1, 1, -1)
+
+    def token(
+        self, h: Tensor, qkv: Tensor, cos: Tensor, sin: Tensor, stores: list[tuple[Tensor, Tensor]], place: int
+    ) -> None:
+        """All of them, with attention over buffers (1, Hkv, room, D), into which keys and values are written."""
+        self._stores[:] = [tensor.data_ptr() for store in stores for tensor in store]
+        pointers = h.data_ptr(), qkv.data_ptr(), cos.data_ptr(), sin.data_ptr(), self._scratch.data_ptr()
+        room = stores[0][0].shape[2]
+        self._token(self._layers, len(self._layers), self._stores, room, place, *pointers, self._threads)
 
     def scores(self, h: Tensor) -> Tensor:
         logits = torch.empty(1, 1, self._head.rows)
@@ -138,8 +155,8 @@ class _Compiled:
 
     def _matrix(self, weight: Weight) -> _Matrix:
         rows, columns = weight.shape
-        if columns % 16:
-            raise CannotCompile(f"it reads 16 numbers at once, and a matrix has {columns} columns")
+        if columns % 16 or self._sizes.head_dim % 16:
+            raise CannotCompile(f"it reads 16 numbers at once, and a matrix or head has {columns} columns")
         scale = middle = None
         if isinstance(weight, Int8):
             kind, data, scale = 2, weight.codes, weight.scales.float()
@@ -183,6 +200,9 @@ def _library(cache: str) -> Any:
     library = ctypes.CDLL(str(file))
     pointers = [ctypes.c_void_p]
     library.between.argtypes, library.between.restype = [*pointers * 7, ctypes.c_int], None
+    sizes = [ctypes.c_int64]
+    library.token.argtypes = [*pointers, *sizes, *pointers, *sizes * 2, *pointers * 5, ctypes.c_int]
+    library.token.restype = None
     library.scores.argtypes, library.scores.restype = [*pointers * 5, ctypes.c_int], None
     return library
 

@@ -148,33 +148,75 @@ static void turn(float *x, const float *cosine, const float *sine, int64_t width
     }
 }
 
-/* h (hidden) and the attended heads o of one layer -> h after that layer, and the next layer's queries, keys, values.
-   qkv: (heads + 2 * kv_heads, head_dim). scratch: 2 * hidden + 3 * inner floats. */
-void between(const layer *l, float *h, const float *o, const float *cosine, const float *sine, float *qkv,
-             float *scratch, int threads) {
+/* By all threads of a team, with all of `between`. */
+static void pass(const layer *l, float *h, const float *o, const float *cosine, const float *sine, float *qkv,
+                 float *scratch) {
     float *mixed = scratch, *fed = scratch + l->hidden, *both = fed + l->hidden, *active = both + 2 * l->inner;
-#pragma omp parallel num_threads(threads)
-    {
-        float own[l->hidden], normed[l->hidden]; /* each thread's: cheaper than waiting for one to do it */
-        multiply(&l->out, o, mixed);
-        for (int64_t j = 0; j < l->hidden; j++) own[j] = h[j] + mixed[j];
-        normalise(&l->mlp_norm, own, normed, l->hidden);
-        multiply(&l->gate_up, normed, both);
+    float own[l->hidden], normed[l->hidden]; /* each thread's: cheaper than waiting for one to do it */
+    multiply(&l->out, o, mixed);
+    for (int64_t j = 0; j < l->hidden; j++) own[j] = h[j] + mixed[j];
+    normalise(&l->mlp_norm, own, normed, l->hidden);
+    multiply(&l->gate_up, normed, both);
 #pragma omp for simd schedule(static)
-        for (int64_t j = 0; j < l->inner; j++)
-            active[j] = both[j] / (1 + exponential(-both[j])) * both[l->inner + j];
-        multiply(&l->down, active, fed);
-        for (int64_t j = 0; j < l->hidden; j++) own[j] += fed[j];
-        normalise(&l->attention_norm, own, normed, l->hidden);
-        multiply(&l->qkv, normed, qkv);
+    for (int64_t j = 0; j < l->inner; j++) active[j] = both[j] / (1 + exponential(-both[j])) * both[l->inner + j];
+    multiply(&l->down, active, fed);
+    for (int64_t j = 0; j < l->hidden; j++) own[j] += fed[j];
+    normalise(&l->attention_norm, own, normed, l->hidden);
+    multiply(&l->qkv, normed, qkv);
 #pragma omp master
-        memcpy(h, own, sizeof own);
-    }
+    memcpy(h, own, sizeof own);
+#pragma omp for schedule(static)
     for (int64_t i = 0; i < l->heads + l->kv_heads; i++) {
         const norm *n = i < l->heads ? &l->q_norm : &l->k_norm;
         float *head = qkv + i * l->head_dim;
         if (n->gain) normalise(n, head, head, l->head_dim);
         turn(head, cosine, sine, l->head_dim);
+    }
+}
+
+/* h (hidden) and the attended heads o of one layer -> h after that layer, and the next layer's queries, keys, values.
+   qkv: (heads + 2 * kv_heads, head_dim). scratch: 2 * hidden + 3 * inner floats. */
+void between(const layer *l, float *h, const float *o, const float *cosine, const float *sine, float *qkv,
+             float *scratch, int threads) {
+#pragma omp parallel num_threads(threads)
+    pass(l, h, o, cosine, sine, qkv, scratch);
+}
+
+/* By all threads of a team: store k and v as token n, then each head's attention to tokens 0..n. keys, values:
+   (kv_heads, room, head_dim). */
+static void attend(const layer *l, float *keys, float *values, int64_t room, int64_t n, const float *qkv, float *o) {
+    int64_t width = l->head_dim, shared = l->heads / l->kv_heads;
+#pragma omp for schedule(static)
+    for (int64_t i = 0; i < l->kv_heads; i++) {
+        float *k = keys + i * room * width, *v = values + i * room * width, weights[n + 1];
+        memcpy(k + n * width, qkv + (l->heads + i) * width, width * sizeof(float));
+        memcpy(v + n * width, qkv + (l->heads + l->kv_heads + i) * width, width * sizeof(float));
+        for (int64_t head = i * shared; head < (i + 1) * shared; head++) {
+            float *out = o + head * width, most = -INFINITY, sum = 0, scale = 1 / sqrtf(width);
+            for (int64_t t = 0; t <= n; t++) {
+                weights[t] = dot_float(k + t * width, qkv + head * width, width) * scale;
+                most = weights[t] > most ? weights[t] : most;
+            }
+#pragma omp simd reduction(+ : sum)
+            for (int64_t t = 0; t <= n; t++) sum += weights[t] = exponential(weights[t] - most);
+            for (int64_t j = 0; j < width; j++) out[j] = 0;
+            for (int64_t t = 0; t <= n; t++)
+#pragma omp simd
+                for (int64_t j = 0; j < width; j++) out[j] += weights[t] * v[t * width + j];
+            for (int64_t j = 0; j < width; j++) out[j] /= sum;
+        }
+    }
+}
+
+/* All layers of a token whose cache is a buffer a layer: stores is keys, values of the first layer, of the second, ...
+   On entry qkv is the first layer's. scratch: heads * head_dim more than for `between`. */
+void token(const layer *ls, int64_t layers, float *const *stores, int64_t room, int64_t n, float *h, float *qkv,
+           const float *cosine, const float *sine, float *scratch, int threads) {
+    float *o = scratch + 2 * ls->hidden + 3 * ls->inner;
+#pragma omp parallel num_threads(threads)
+    for (int64_t i = 0; i < layers; i++) {
+        attend(ls + i, stores[2 * i], stores[2 * i + 1], room, n, qkv, o);
+        pass(ls + i, h, o, cosine, sine, qkv, scratch);
     }
 }
 

@@ -9,7 +9,7 @@ from llama_models import tiny, tokens
 
 from dslab.inference import compiled
 from dslab.inference.blocks import BlockPool
-from dslab.inference.cache import ContiguousCache, DictCache
+from dslab.inference.cache import CacheFull, ContiguousCache, DictCache
 from dslab.inference.compiled import CompiledLlama
 from dslab.inference.decoding import generate
 from dslab.inference.llama import Llama
@@ -77,6 +77,41 @@ def test_any_cache_after_a_prompt_of_many_tokens(cache):
     parts = [made.forward(ids[:, :25], held, logits="all"), one_by_one(made, ids[:, 25:], held)]
     assert apart(torch.cat(parts, 1), llama.forward(ids, logits="all")) < 2e-6
     assert len(held) == 40
+    assert held.tokens == ids[0].tolist()
+    held.truncate(30)  # as if the rest had never come
+    assert apart(one_by_one(made, ids[:, 30:], held), torch.cat(parts, 1)[:, 30:]) < 2e-6
+
+
+@needs_compiler
+@pytest.mark.parametrize("kind", ["llama biases", "llama one kv head", "llama all kv heads", "qwen3"])
+def test_attention_over_a_buffer_is_compiled_too(kind, monkeypatch):
+    llama, ids = Llama(tiny(kind)), tokens(1, 200)
+    cache, other = ContiguousCache(200), ContiguousCache(200)
+    made = fast(llama)
+    made.forward(ids[:, :1], cache)
+    monkeypatch.setattr(ContiguousCache, "append", None)
+    found = one_by_one(made, ids[:, 1:], cache)
+    monkeypatch.undo()
+    assert apart(found, llama.forward(ids, logits="all")[:, 1:]) < 3e-6
+    llama.prefill(ids, other)
+    for layer in range(2):
+        for mine, theirs in zip(cache.view(layer), other.view(layer), strict=True):
+            torch.testing.assert_close(mine, theirs)
+    with pytest.raises(CacheFull):
+        made.forward(ids[:, :1], cache)
+    assert len(cache) == 200
+
+
+@needs_compiler
+def test_a_fork_is_not_written_to():
+    made, ids = fast(Llama(tiny())), tokens(1, 20)
+    cache = ContiguousCache(32)
+    made.prefill(ids, cache)
+    copy = cache.fork()
+    first = one_by_one(made, ids[:, :5], cache)
+    one_by_one(made, ids[:, 5:9], cache)
+    assert len(copy) == 20
+    assert torch.equal(one_by_one(made, ids[:, :5], copy), first)
 
 
 @needs_compiler
@@ -164,6 +199,10 @@ def test_what_it_can_not_read():
 
 
 FAULTS = [
+    ("out[j] /= sum", "out[j] /= 1"),
+    ("k + n * width, qkv + (l->heads + i)", "k + n * width, qkv + (l->heads)"),
+    ("for (int64_t t = 0; t <= n; t++) sum", "for (int64_t t = 0; t < n; t++) sum"),
+    ("head < (i + 1) * shared", "head < i * shared + 1"),
     ("b * cosine[j + half] + a *", "b * cosine[j + half] - a *"),
     ("(both >> 4)", "(both & 15)"),
     ("- 8 * widen(step[g])", "- 7 * widen(step[g])"),
@@ -190,5 +229,6 @@ def test_planted_faults_are_seen(right, wrong, monkeypatch, empty):
     for kind in ("llama biases", "qwen3"):
         for weights in KINDS:
             llama, ids = Llama(tiny(kind, rms_norm_eps=0.05), weights), tokens(1, 20)
-            seen += not apart(one_by_one(fast(llama), ids), one_by_one(llama, ids)) < BARS[weights]
+            for cache in (DictCache, ContiguousCache):
+                seen += not apart(one_by_one(fast(llama), ids, cache()), one_by_one(llama, ids)) < BARS[weights]
     assert seen
