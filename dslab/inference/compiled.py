@@ -180,11 +180,11 @@ class _Compiled:
 
 
 def _nibbles(weight: Int4) -> tuple[Tensor, Tensor, Tensor]:
-    """(N, K / 32, 16) bytes, number j of a group below number j + 16; (N, K / 32) steps and middles, bf16."""
+    """(N, K / 32, 16) bytes, number j of a group below number j + 16; (N, K / 32) steps (fp32) and middles (bf16)."""
     step, middle = weight.grid.transpose(0, 1).contiguous().unbind(-1)
     offsets = weight.dense().unflatten(1, (-1, GROUP)) - middle[..., None].float()
     codes = (offsets / step[..., None].float() + 8).round().clamp(0, 15).to(torch.uint8)
-    return codes[..., :16] | (codes[..., 16:] << 4), step, middle
+    return codes[..., :16] | (codes[..., 16:] << 4), step.float(), middle
 
 
 @lru_cache

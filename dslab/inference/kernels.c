@@ -10,7 +10,7 @@
 typedef struct {
     int64_t kind, rows, columns; /* kind: 0 fp32, 1 bf16, 2 int8, 3 int4 */
     const void *data;            /* (rows, columns); int4: (rows, columns / 32, 16) bytes, number j below j + 16 */
-    const void *scale;           /* int8: (rows) fp32; int4: (rows, columns / 32) steps, bf16 */
+    const float *scale;          /* int8: (rows); int4: (rows, columns / 32) steps */
     const uint16_t *middle;      /* int4: (rows, columns / 32) bf16; a number is (code - 8) * step + middle */
     const float *bias;           /* (rows), or NULL */
 } matrix;
@@ -75,7 +75,7 @@ DOT(dot_float, float)
 DOT(dot_half, uint16_t)
 DOT(dot_byte, int8_t)
 
-static inline float dot_nibble(const uint8_t *w, const uint16_t *step, const uint16_t *middle, const float *x,
+static inline float dot_nibble(const uint8_t *w, const float *step, const uint16_t *middle, const float *x,
                                const float *sums, int64_t groups) {
     floats a = {0};
     float rest = 0;
@@ -83,9 +83,9 @@ static inline float dot_nibble(const uint8_t *w, const uint16_t *step, const uin
         bytes both = AT(bytes, w);
         __builtin_prefetch(w + AHEAD);
         floats sum = AT(floats, x) * FLOATS(WIDEN(both & 15)) + AT(floats, x + 16) * FLOATS(WIDEN(both >> 4));
-        a += widen(step[g]) * sum;
+        a += step[g] * sum;
     }
-    for (int64_t g = 0; g < groups; g++) rest += (widen(middle[g]) - 8 * widen(step[g])) * sums[g];
+    for (int64_t g = 0; g < groups; g++) rest += (widen(middle[g]) - 8 * step[g]) * sums[g];
     return rest + total(a);
 }
 
@@ -95,9 +95,9 @@ static inline float row(const matrix *m, int64_t i, const float *x, const float 
     switch (m->kind) {
     case 0: y = dot_float((const float *)m->data + i * k, x, k); break;
     case 1: y = dot_half((const uint16_t *)m->data + i * k, x, k); break;
-    case 2: y = dot_byte((const int8_t *)m->data + i * k, x, k) * ((const float *)m->scale)[i]; break;
+    case 2: y = dot_byte((const int8_t *)m->data + i * k, x, k) * m->scale[i]; break;
     default:
-        y = dot_nibble((const uint8_t *)m->data + i * k / 2, (const uint16_t *)m->scale + i * k / 32,
+        y = dot_nibble((const uint8_t *)m->data + i * k / 2, m->scale + i * k / 32,
                        m->middle + i * k / 32, x, sums, k / 32);
     }
     return m->bias ? y + m->bias[i] : y;

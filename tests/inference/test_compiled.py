@@ -205,7 +205,7 @@ FAULTS = [
     ("head < (i + 1) * shared", "head < i * shared + 1"),
     ("b * cosine[j + half] + a *", "b * cosine[j + half] - a *"),
     ("(both >> 4)", "(both & 15)"),
-    ("- 8 * widen(step[g])", "- 7 * widen(step[g])"),
+    ("- 8 * step[g]", "- 7 * step[g]"),
     ("^ 128) - 128", "^ 128) - 127"),
     ("own[j] += fed[j]", "own[j] = fed[j]"),
     ("? y + m->bias[i] : y", "? y : y"),
