@@ -84,7 +84,7 @@ class Int8(Weight):
         weight = weight.float()
         self.scales = (weight.abs().amax(1) / 127).clamp(min=1e-12).bfloat16()
         self._scales = self.scales.float()
-        self.codes = (weight / self._scales[:, None]).round().clamp(-127, 127).to(torch.int8)
+        self.codes = (weight / self._scales[:, None]).round_().clamp_(-127, 127).to(torch.int8)
         self.shape, self.bias = weight.shape, None if bias is None else bias.float()
         self._bytes, self._dense = (6, 256) if _multiplies_bytes() else (32, 32)
 
@@ -94,7 +94,7 @@ class Int8(Weight):
         elif len(x) < self._dense:
             y = self._by_bytes(x.float())
         else:
-            y = F.linear(x.float(), self.dense())
+            y = F.linear(x.float(), self.codes.float()).mul_(self._scales)
         return y if self.bias is None else y + self.bias
 
     def _by_bytes(self, x: Tensor) -> Tensor:
@@ -133,7 +133,7 @@ class Int4(Weight):
         self.bias = None if bias is None else bias.bfloat16()
 
     def __call__(self, x: Tensor) -> Tensor:
-        y = self._by_codes(x) if len(x) < 128 else x.float() @ self._across()
+        y = self._by_codes(x) if len(x) < 256 else x.float() @ self._across()
         return y if self.bias is None else y + self.bias
 
     def _by_codes(self, x: Tensor) -> Tensor:
@@ -141,11 +141,13 @@ class Int4(Weight):
 
     def _across(self) -> Tensor:
         """(K, N) fp32."""
-        (N, K), (step, middle) = self.shape, self.grid.float().unbind(-1)
+        N, K = self.shape
         if N % 64 or not _knows_packing():
             return self._by_codes(torch.eye(K)).float()
-        codes = _unpack(self.packed, N, K).view(K // GROUP, GROUP, N)
-        return torch.addcmul((middle - 8 * step)[:, None], codes, step[:, None]).view(K, N)
+        step, middle = self.grid.permute(2, 0, 1).float().contiguous()
+        codes = _unpack(self.packed, N, K)
+        codes.view(K // GROUP, GROUP, N).sub_(8).mul_(step[:, None]).add_(middle[:, None])
+        return codes
 
     def dense(self) -> Tensor:
         return self._across().T
@@ -179,9 +181,7 @@ def _multiplies_bytes() -> bool:
 def _unpack(packed: Tensor, N: int, K: int) -> Tensor:
     """(K, N) fp32 codes of int4: 64 rows of the matrix lie together, the latter 32 in the bytes' upper halves."""
     halves = packed.view(N // 64, K, 32).transpose(0, 1)
-    codes = torch.empty(K, N // 64, 64)
-    codes[..., :32], codes[..., 32:] = halves & 15, halves >> 4
-    return codes.view(K, N)
+    return torch.stack([halves & 15, halves >> 4], 2).view(K, N).float()
 
 
 @cache
