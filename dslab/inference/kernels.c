@@ -37,10 +37,9 @@ typedef uint8_t bytes __attribute__((vector_size(16), aligned(1), may_alias));
 #define AT(type, p) (*(const type *)(p))
 #define READ_float(p) AT(floats, p)
 #define READ_uint16_t(p) ((floats)(__builtin_convertvector(AT(halves, p), words) << 16))
-#define WIDEN(unsigned_bytes) __builtin_convertvector(unsigned_bytes, words)
-#define FLOATS(w) __builtin_convertvector(w, floats)
-#define READ_int8_t(p) FLOATS(WIDEN(AT(bytes, p) ^ 128) - 128) /* gcc widens only bytes without a sign well */
-#define AHEAD 1024 /* bytes that memory is asked for beforehand */
+#define FLOATS(unsigned_bytes) __builtin_convertvector(__builtin_convertvector(unsigned_bytes, words), floats)
+#define AHEAD 4096 /* bytes that memory is asked for beforehand */
+#define LINE 64
 
 static inline float widen(uint16_t half) {
     uint32_t bits = (uint32_t)half << 16;
@@ -61,7 +60,8 @@ static inline float total(floats x) {
         floats a = {0}, b = {0}, c = {0}, d = {0};                                                \
         int64_t j = 0;                                                                            \
         for (; j + 64 <= k; j += 64) {                                                            \
-            __builtin_prefetch((const char *)(w + j) + AHEAD);                                    \
+            for (unsigned at = 0; at < 64 * sizeof *w; at += LINE)                                \
+                __builtin_prefetch((const char *)(w + j) + AHEAD + at);                           \
             a += AT(floats, x + j) * READ_##type(w + j);                                          \
             b += AT(floats, x + j + 16) * READ_##type(w + j + 16);                                \
             c += AT(floats, x + j + 32) * READ_##type(w + j + 32);                                \
@@ -73,7 +73,24 @@ static inline float total(floats x) {
 
 DOT(dot_float, float)
 DOT(dot_half, uint16_t)
-DOT(dot_byte, int8_t)
+
+/* A row of bytes times whole numbers: the processor multiplies and adds those two at a time. */
+static inline float dot_byte(const int8_t *restrict w, const int16_t *restrict x, int64_t k) {
+    int32_t sum = 0;
+    for (int64_t j = 0; j < k; j += LINE) __builtin_prefetch(w + j + AHEAD);
+    for (int64_t j = 0; j < k; j++) sum += (int32_t)x[j] * (int32_t)w[j];
+    return sum;
+}
+
+/* x as whole numbers times what is returned; as large as they may be so that k products with bytes fit 32 bits. */
+static float whole_numbers(const float *x, int16_t *whole, int64_t k) {
+    float most = 1e-30f, limit = floorf(2147480000.0f / 127 / k);
+    limit = limit > 32767 ? 32767 : limit;
+    for (int64_t j = 0; j < k; j++) most = fabsf(x[j]) > most ? fabsf(x[j]) : most;
+    for (int64_t j = 0; j < k; j++) whole[j] = (int16_t)floorf(x[j] * (limit / most) + 0.5f);
+    return most / limit;
+}
+
 
 static inline float dot_nibble(const uint8_t *w, const float *step, const uint16_t *middle, const float *x,
                                const float *sums, int64_t groups) {
@@ -82,20 +99,22 @@ static inline float dot_nibble(const uint8_t *w, const float *step, const uint16
     for (int64_t g = 0; g < groups; g++, w += 16, x += 32) {
         bytes both = AT(bytes, w);
         __builtin_prefetch(w + AHEAD);
-        floats sum = AT(floats, x) * FLOATS(WIDEN(both & 15)) + AT(floats, x + 16) * FLOATS(WIDEN(both >> 4));
+        floats sum = AT(floats, x) * FLOATS(both & 15) + AT(floats, x + 16) * FLOATS(both >> 4);
         a += step[g] * sum;
     }
     for (int64_t g = 0; g < groups; g++) rest += (widen(middle[g]) - 8 * step[g]) * sums[g];
     return rest + total(a);
 }
 
-static inline float row(const matrix *m, int64_t i, const float *x, const float *sums) {
+/* Number i of the product. For int8: x is whole * unit; for int4: sums are those of each 32 numbers of x. */
+static inline float row(const matrix *m, int64_t i, const float *x, const int16_t *whole, float unit,
+                        const float *sums) {
     int64_t k = m->columns;
     float y;
     switch (m->kind) {
     case 0: y = dot_float((const float *)m->data + i * k, x, k); break;
     case 1: y = dot_half((const uint16_t *)m->data + i * k, x, k); break;
-    case 2: y = dot_byte((const int8_t *)m->data + i * k, x, k) * m->scale[i]; break;
+    case 2: y = dot_byte((const int8_t *)m->data + i * k, whole, k) * unit * m->scale[i]; break;
     default:
         y = dot_nibble((const uint8_t *)m->data + i * k / 2, m->scale + i * k / 32,
                        m->middle + i * k / 32, x, sums, k / 32);
@@ -103,21 +122,22 @@ static inline float row(const matrix *m, int64_t i, const float *x, const float 
     return m->bias ? y + m->bias[i] : y;
 }
 
-static void group_sums(const matrix *m, const float *x, float *sums) {
-    if (m->kind == 3)
-        for (int64_t g = 0; g < m->columns / 32; g++) {
-            float total = 0;
-            for (int j = 0; j < 32; j++) total += x[32 * g + j];
-            sums[g] = total;
-        }
+static void group_sums(const float *x, float *sums, int64_t groups) {
+    for (int64_t g = 0; g < groups; g++) {
+        float total = 0;
+        for (int j = 0; j < 32; j++) total += x[32 * g + j];
+        sums[g] = total;
+    }
 }
 
 /* Called by all threads of a team, each of which computes its rows; all have arrived when it returns. */
 static void multiply(const matrix *m, const float *x, float *y) {
-    float sums[m->kind == 3 ? m->columns / 32 : 1];
-    group_sums(m, x, sums);
+    int64_t k = m->columns;
+    int16_t whole[m->kind == 2 ? k : 1];
+    float sums[m->kind == 3 ? k / 32 : 1], unit = m->kind == 2 ? whole_numbers(x, whole, k) : 0;
+    if (m->kind == 3) group_sums(x, sums, k / 32);
 #pragma omp for schedule(static)
-    for (int64_t i = 0; i < m->rows; i++) y[i] = row(m, i, x, sums);
+    for (int64_t i = 0; i < m->rows; i++) y[i] = row(m, i, x, whole, unit, sums);
 }
 
 static void normalise(const norm *n, const float *x, float *y, int64_t width) {

@@ -57,7 +57,7 @@ def test_as_computed_without(kind, weights):
 @needs_compiler
 def test_cheap_weights_against_what_they_mean():
     """Without torch's rounding of activations between: the dense matrix times the same row."""
-    for weights in ("bf16", "int8", "int4"):
+    for weights, bar in (("bf16", 2e-6), ("int8", 2e-4), ("int4", 2e-4)):  # int8: x as whole numbers
         llama, ids = Llama(tiny(), weights), tokens(1, 20)
         dense = Llama(tiny())
         for ours, theirs in zip(dense.layers, llama.layers, strict=True):
@@ -65,7 +65,7 @@ def test_cheap_weights_against_what_they_mean():
                 setattr(ours, name, compiled.Float32(getattr(theirs, name).dense()))
         dense.layers[0].qkv = llama.layers[0].qkv  # the first one is computed as before
         dense.head, dense.embed = compiled.Float32(llama.head.dense()), llama.embed
-        assert apart(one_by_one(fast(llama), ids), one_by_one(dense, ids)) < 2e-6
+        assert apart(one_by_one(fast(llama), ids), one_by_one(dense, ids)) < bar
 
 
 @needs_compiler
@@ -206,7 +206,7 @@ FAULTS = [
     ("b * cosine[j + half] + a *", "b * cosine[j + half] - a *"),
     ("(both >> 4)", "(both & 15)"),
     ("- 8 * step[g]", "- 7 * step[g]"),
-    ("^ 128) - 128", "^ 128) - 127"),
+    ("whole, k) * unit", "whole, k) * 1.02f * unit"),
     ("own[j] += fed[j]", "own[j] = fed[j]"),
     ("? y + m->bias[i] : y", "? y : y"),
     ("if (n->gain) normalise", "if (0) normalise"),
