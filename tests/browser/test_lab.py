@@ -148,7 +148,7 @@ def see_another_picture(picture: Any, before: str) -> None:
         pytest.param("02_mixed_precision.ipynb", choose, marks=pytest.mark.slow),
         pytest.param("03_data_cleaning.ipynb", write, marks=pytest.mark.slow),
         pytest.param("04_lora.ipynb", choose, marks=pytest.mark.slow),
-        pytest.param("05_kv_cache.ipynb", choose, marks=pytest.mark.slow),
+        pytest.param("05_kv_cache.ipynb", drag, marks=pytest.mark.slow),
     ],
 )
 def test_run_all_and_move_a_control(name: str, move: Callable[[Any, Any], None], lab: str, tmp_path: Path) -> None:
