@@ -8,7 +8,7 @@ Answers go through `dslab.book.checks.judge`, the way a learner's do, so stubs a
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -56,6 +56,35 @@ def hold(
         if state != "wrong":
             faults.append(f"the rubbish {getattr(rubbish, '__name__', rubbish)!r} is taken as {state}")
     assert not faults, f"exercise {exercise.name!r}:\n" + "\n".join(faults)
+
+
+def hold_diagnosis(exercise: Any, answer: Any, says: str) -> None:
+    """Fail unless a wrong answer hears `says`, the same twice, in a whole sentence about what it does."""
+    state, diagnosis = judge(exercise, answer)
+    assert state == "wrong"
+    assert says in diagnosis
+    assert "{" not in diagnosis
+    assert "  " not in diagnosis
+    assert "The checker could not" not in diagnosis
+    assert "of your code" not in diagnosis  # an exception, whose line may quote what it should say
+    assert judge(exercise, answer) == (state, diagnosis)
+
+
+def hold_parts(exercise: Any, name: str, notebook: str, stub: Any, solution: Any) -> None:
+    """Fail unless an exercise's parts fit together: stub to do, solution right and short, hints that differ."""
+    assert (exercise.name, exercise.notebook) == (name, notebook)
+    assert judge(exercise, stub)[0] == "todo"
+    assert judge(exercise, solution)[0] == "right"
+    assert f"my_{name}(" in exercise.task
+    assert len(exercise.solution.strip().splitlines()) <= 14
+    assert all(first != second for first, second in zip(exercise.hints, exercise.hints[1:], strict=False))
+
+
+def hold_sentences(says: Mapping[str, str], heard: Sequence[str]) -> None:
+    """Fail for a template that none of the diagnoses heard came from: perhaps no answer can draw it out."""
+    for key, template in says.items():
+        longest = max((part.split("{")[0] for part in template.split("}")), key=len).strip()
+        assert not longest or any(longest in diagnosis for diagnosis in heard), key
 
 
 def solved(exercise: Any, names: Mapping[str, Any]) -> Any:

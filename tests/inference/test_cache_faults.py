@@ -1,9 +1,12 @@
 """Faults planted into the caches, one at a time: the test named beside each must go red, and green without it."""
 
-import pytest
-from planted import Fault, check_green, check_noticed
+from pathlib import Path
 
-pytestmark = pytest.mark.slow  # a process a fault
+import pytest
+from planted import Fault, Planted
+
+pytestmark = pytest.mark.slow
+PLANTED = Planted("inference", Path(__file__).parent)
 
 TRACE = ("test_cache", "leaves_no_trace")
 FAULTS = [
@@ -68,8 +71,8 @@ FAULTS = [
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_a_planted_fault_is_noticed(fault, tmp_path, monkeypatch):
-    check_noticed(fault, tmp_path, monkeypatch)
+    PLANTED.notices(fault, tmp_path, monkeypatch)
 
 
 def test_without_a_fault_they_pass(tmp_path, monkeypatch):
-    check_green([fault for fault in FAULTS if fault.file != "adapter"], tmp_path, monkeypatch)
+    PLANTED.passes([fault for fault in FAULTS if fault.file != "adapter"], tmp_path, monkeypatch)

@@ -1,9 +1,12 @@
 """Faults planted into sampling, decoding, scheduler, engine and speculation: the test named beside each must go red."""
 
-import pytest
-from planted import Fault, check_green, check_noticed
+from pathlib import Path
 
-pytestmark = pytest.mark.slow  # a process a fault
+import pytest
+from planted import Fault, Planted
+
+pytestmark = pytest.mark.slow
+PLANTED = Planted("inference", Path(__file__).parent)
 
 SCORES = ("test_sampling", "scores_equal")
 FAULTS = [
@@ -43,8 +46,8 @@ FAULTS = [
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_is_noticed(fault, tmp_path, monkeypatch):
-    check_noticed(fault, tmp_path, monkeypatch)
+    PLANTED.notices(fault, tmp_path, monkeypatch)
 
 
 def test_without_a_fault_all_pass(tmp_path, monkeypatch):
-    check_green(FAULTS, tmp_path, monkeypatch)
+    PLANTED.passes(FAULTS, tmp_path, monkeypatch)

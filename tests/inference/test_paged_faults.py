@@ -1,9 +1,12 @@
 """Faults planted into blocks, paged caches, latents and accounting: the test named beside each must go red."""
 
-import pytest
-from planted import Fault, check_green, check_noticed
+from pathlib import Path
 
-pytestmark = pytest.mark.slow  # a process a fault
+import pytest
+from planted import Fault, Planted
+
+pytestmark = pytest.mark.slow
+PLANTED = Planted("inference", Path(__file__).parent)
 
 COPIES = ("test_paged", "forks_share")
 ALONE = ("test_paged_batch", "would_alone and float32")
@@ -99,9 +102,9 @@ FAULTS = [
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_a_planted_fault_is_noticed(fault, tmp_path, monkeypatch):
-    check_noticed(fault, tmp_path, monkeypatch)
+    PLANTED.notices(fault, tmp_path, monkeypatch)
 
 
 def test_without_a_fault_they_pass(tmp_path, monkeypatch):
     quick = {"blocks", "runs", "accounting"}  # the others' tests pass where they stand
-    check_green([fault for fault in FAULTS if fault.file in quick], tmp_path, monkeypatch)
+    PLANTED.passes([fault for fault in FAULTS if fault.file in quick], tmp_path, monkeypatch)

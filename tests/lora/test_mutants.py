@@ -2,35 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import io
 import os
-import shutil
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from planted import Fault, Planted
 
-import dslab
-from dslab.paths import PACKAGE
-
-HERE = Path(__file__).parent
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A change of one place in a file of dslab/lora, and the test that notices: file and expression for -k."""
-
-    name: str
-    file: str
-    original: str
-    replacement: str
-    test: str
-    only: str = ""
-
-
+PLANTED = Planted("lora", Path(__file__).parent)
 LOGITS = ("test_parity", "logits and llama-lora")
 FAULTS = [
     Fault("alpha over r is missing", "linear", "return self.alpha / (math.sqrt(self.r) if self.rslora else self.r)",
@@ -94,63 +72,12 @@ FAULTS = [
 ]  # fmt: skip
 
 
-def plant(fault: Fault, folder: Path) -> None:
-    path = folder / f"{fault.file}.py"
-    source = path.read_text(encoding="utf-8")
-    assert source.count(fault.original) == 1, f"{fault.name}: its text occurs {source.count(fault.original)} times"
-    path.write_text(source.replace(fault.original, fault.replacement), encoding="utf-8")
-
-
-@contextlib.contextmanager
-def package_copy(folder: Path):
-    """While the block lasts, `dslab.lora` and the tests beside this one are imported anew, the package from a copy."""
-    shutil.copytree(PACKAGE / "lora", folder / "lora", ignore=shutil.ignore_patterns("__pycache__"))
-    ours = {path.stem for path in HERE.glob("*.py")}
-    parts = {name for name in sys.modules if name in ours or f"{name}.".startswith("dslab.lora.")}
-    kept = {name: sys.modules.pop(name) for name in parts}
-    path, attribute = list(dslab.__path__), getattr(dslab, "lora", None)
-    dslab.__path__[:] = [str(folder), *path]
-    importlib.invalidate_caches()
-    try:
-        yield folder / "lora"
-    finally:
-        for name in [name for name in sys.modules if name in ours or f"{name}.".startswith("dslab.lora.")]:
-            del sys.modules[name]
-        dslab.__path__[:] = path
-        sys.modules.update(kept)
-        if attribute is not None:
-            dslab.lora = attribute
-
-
-def outcome(selections: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
-    """pytest's exit code for these tests, and what it said. In this process: importing peft anew would cost more."""
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    said = io.StringIO()
-    # unraisableexception collects garbage over and over, which takes longer than the tests.
-    options = ["-x", "-q", "--tb=line", "-W", "ignore", "--capture=no"]
-    options += ["-p", "no:cacheprovider", "-p", "no:unraisableexception", "--import-mode=prepend"]
-    code = 0
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        for test, only in selections:
-            code = code or int(pytest.main([*options, str(HERE / f"{test}.py"), *(["-k", only] if only else [])]))
-    return code, said.getvalue()
-
-
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_a_planted_fault_is_noticed(fault, tmp_path, monkeypatch):
-    with package_copy(tmp_path) as folder:
-        plant(fault, folder)
-        code, said = outcome([(fault.test, fault.only)], monkeypatch)
-    assert code == 1, f"{fault.name}: pytest ended with {code}\n{said[-1500:]}"
+    PLANTED.notices(fault, tmp_path, monkeypatch)
 
 
 def test_without_a_fault_they_pass(tmp_path, monkeypatch):
-    with package_copy(tmp_path):
-        import dslab.lora.linear as planted
-
-        assert Path(planted.__file__).is_relative_to(tmp_path), "it is the copy that is tested"
-        a_few = {fault.test: fault.only for fault in FAULTS}  # all of them run beside this one anyway
-        code, said = outcome(list(a_few.items()), monkeypatch)
-    assert code == 0, said[-1500:]
-    assert "dslab.lora.linear" not in sys.modules or sys.modules["dslab.lora.linear"] is not planted
+    a_few = {fault.test: fault for fault in FAULTS}  # all of them run beside this one anyway
+    PLANTED.passes(list(a_few.values()), tmp_path, monkeypatch)
     assert os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
