@@ -7,7 +7,6 @@ import pytest
 
 from dslab.book import machine
 
-
 # In a process of its own: the heap of one that ran thousands of tests has holes of its own, which such buffers fill.
 FREED = """
 import contextlib, sys
