@@ -71,19 +71,26 @@ def threads_each(jobs: int) -> int:
     return min(share, int(allowed)) if allowed.isdigit() and int(allowed) > 0 else share
 
 
-def run_all(tasks: Sequence[Task], jobs: int, display: Display) -> tuple[list[Outcome], bool]:
+def run_all(
+    tasks: Sequence[Task], jobs: int, display: Display, *,
+    threads: int | None = None, cancel: threading.Event | None = None,
+) -> tuple[list[Outcome], bool]:  # fmt: skip
     """Run the tasks, `jobs` at a time, in order. Returns their outcomes and whether the user interrupted.
 
     On Ctrl-C every child process is ended; what was executed so far stays on disk.
+    threads: of each notebook; default: its share of the cores.
+    cancel:  set by another thread, it is what Ctrl-C is to the main one.
     """
     outcomes = [Outcome(task) for task in tasks]
     events: queue.Queue[tuple[int, dict[str, Any]]] = queue.Queue()
     waiting, running = list(range(len(tasks))), dict[int, _Worker]()
     try:
         while waiting or running:
+            if cancel and cancel.is_set():
+                raise KeyboardInterrupt
             while waiting and len(running) < jobs:
                 index = waiting.pop(0)
-                running[index] = _Worker(index, tasks[index], threads_each(jobs), events)
+                running[index] = _Worker(index, tasks[index], threads or threads_each(jobs), events)
             try:
                 index, event = events.get(timeout=0.2)
             except queue.Empty:

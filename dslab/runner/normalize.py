@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import sys
 import tempfile
@@ -27,6 +28,7 @@ LANGUAGE_INFO = {
     "nbconvert_exporter": "python",
     "pygments_lexer": "ipython3",
 }
+PART = ".part"  # ends the name of a file that is being written
 SPLIT = ("application/javascript", "image/svg+xml")  # beside text/*, what nbformat stores line by line
 KEPT_METADATA = ("dslab", "colab", "title", "authors")
 KEPT_CELL_METADATA = ("tags", "jupyter", "name", "slideshow")
@@ -117,10 +119,15 @@ def dumps(notebook: dict[str, Any]) -> str:
 
 def write_text(path: Path, text: str) -> None:
     """Write through a temporary name in the same folder, so that no reader and no crash meets half a file."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write bytes as `write_text` writes text."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
         mode = path.stat().st_mode if path.exists() else 0o666 & ~_umask()
         os.chmod(temporary, mode)
         os.replace(temporary, path)
@@ -144,6 +151,13 @@ def _machine_prefixes() -> list[tuple[str, str]]:
     ]  # fmt: skip
     named = [(str(folder), name) for folder, name in known if folder and len(str(folder)) > 3]
     return sorted(named, key=lambda pair: -len(pair[0]))
+
+
+def anonymous(text: str) -> str:
+    """A text without this machine's name and paths, for tables that leave the machine."""
+    text = FOREIGN_PATH.sub("<path>", _sanitised(text, _machine_prefixes()))
+    host = platform.node()
+    return re.sub(rf"\b{re.escape(host)}\b", "<host>", text) if len(host) > 3 else text
 
 
 def _sanitised(text: str, prefixes: Iterable[tuple[str, str]]) -> str:

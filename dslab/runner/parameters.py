@@ -152,7 +152,7 @@ def coerce(parameters: Sequence[Parameter], texts: Mapping[str, str]) -> dict[st
     >>> coerce(parse("rank: int = 8  # adapter rank [1..64]"), {"rank": "16"})
     {'rank': 16}
     """
-    by_name = _known(parameters, texts)
+    by_name = known(parameters, texts)
     return {name: by_name[name].check(_from_text(by_name[name].type, text)) for name, text in texts.items()}
 
 
@@ -161,7 +161,7 @@ def validate(parameters: Sequence[Parameter], values: Mapping[str, Any]) -> dict
 
     Raises ParameterError: unknown name (with the nearest valid one and the list), type, range, choice.
     """
-    by_name = _known(parameters, values)
+    by_name = known(parameters, values)
     return {name: by_name[name].check(value) for name, value in values.items()}
 
 
@@ -270,7 +270,8 @@ def _from_text(kind: str, text: str) -> Any:
         return text
 
 
-def _known(parameters: Sequence[Parameter], names: Iterable[str]) -> dict[str, Parameter]:
+def known(parameters: Sequence[Parameter], names: Iterable[str]) -> dict[str, Parameter]:
+    """Every parameter by its name. Raises ParameterError for a name that is none, with the nearest valid one."""
     by_name = {parameter.name: parameter for parameter in parameters}
     for name in names:
         if name not in by_name:
