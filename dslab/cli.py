@@ -90,6 +90,59 @@ def run(
 
 
 @app.command()
+def sweep(
+    target: Annotated[
+        str | None, typer.Argument(metavar="[NB|STUDY.toml]", help="A notebook, as in `run`; or a study's file.")
+    ] = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-p",
+            "--parameter",
+            metavar="NAME=VALUES",
+            help="1,2,4 or 1..8 or 1..8..2 or 0:1:lin5 or 1e-4:1e-2:log5; may be repeated.",
+        ),
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Each point with the seeds 0 … N-1.")] = None,
+    random: Annotated[
+        int | None, typer.Option(min=1, help="Draw N points; ranges need no count then: 1e-4:1e-2:log.")
+    ] = None,
+    zipped: Annotated[
+        bool, typer.Option("--zip", help="First values together, then second, … of equal lists.")
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Points at a time (default 1), or a cluster's size.")
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(metavar="WHERE", help="tcp://host:port of a Dask scheduler, or module:Class.")
+    ] = None,
+    out: Annotated[str | None, typer.Option(help="A new or empty folder. Default: a new one under sweeps/.")] = None,
+    resume: Annotated[str | None, typer.Option(metavar="DIR", help="Go on with the sweep in this folder.")] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Resuming, run failed points again.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the grid and the predicted time; run nothing.")
+    ] = False,
+    max_points: Annotated[int, typer.Option(min=1, help="Refuse a study with more points.")] = 500,
+    timeout: Annotated[float | None, typer.Option(help="Seconds a cell may take before it is ended (600).")] = None,
+    profile: Annotated[str | None, typer.Option(help="smoke, quick or full.")] = None,
+) -> None:
+    """Run a notebook over a grid of parameters; collect one table."""
+    import shlex
+
+    from dslab.runner.sweep import sweep as run_sweep
+    from dslab.runner.sweep_plan import Asked
+
+    raise typer.Exit(
+        run_sweep(
+            Asked(
+                target, parameter or [], seeds, random, zipped, workers, cluster, out, resume, retry_failed, dry_run,
+                max_points, timeout, profile, "dslab " + shlex.join(sys.argv[1:]),
+            )
+        )
+    )  # fmt: skip
+
+
+@app.command()
 def params(
     notebook: Annotated[str, typer.Argument(metavar="NB", help="Number, stem or path.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

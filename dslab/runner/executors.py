@@ -6,6 +6,7 @@ import threading
 from concurrent import futures
 from typing import Any, Protocol
 
+from dslab.runner import execute
 from dslab.runner.point import lost, run_point
 
 
@@ -16,14 +17,19 @@ class ClusterGone(RuntimeError):
 class Executor(Protocol):
     """Takes points, gives back results in whatever order they end."""
 
-    where: str  # one line for people
-    slots: int  # points that run at a time; may change
+    @property
+    def where(self) -> str:
+        """One line for people."""
+
+    @property
+    def slots(self) -> int:
+        """Points that run at a time, at least 1; may change."""
 
     def start(self) -> None:
         """Get ready. Raises selection.Refused where that cannot be."""
 
     def submit(self, payload: dict[str, Any]) -> str:
-        """Take one point (`run_point`'s payload). Returns its key, which is its id."""
+        """Take one point: `run_point`'s payload, its threads set here. Returns its key, which is its id."""
 
     def finished(self, timeout: float) -> list[tuple[str, dict[str, Any]]]:
         """Keys and results that have come in; waits for the first, `timeout` seconds at most.
@@ -45,12 +51,14 @@ class Local:
         self.slots = slots
         self.where = f"this machine, {slots} point{'' if slots == 1 else 's'} at a time"
         self.cancel = threading.Event()
+        self.pool = futures.ThreadPoolExecutor(slots, thread_name_prefix="point")  # no thread before the first point
         self.running: dict[futures.Future[dict[str, Any]], dict[str, Any]] = {}
 
     def start(self) -> None:
-        self.pool = futures.ThreadPoolExecutor(self.slots, thread_name_prefix="point")
+        """Nothing to do."""
 
     def submit(self, payload: dict[str, Any]) -> str:
+        payload = payload | {"threads": execute.threads_each(self.slots)}
         self.running[self.pool.submit(run_point, payload, self.cancel)] = payload
         return str(payload["id"])
 
