@@ -19,8 +19,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from dslab.runner import cluster_worker
+from dslab.runner import cluster_worker, point
 from dslab.runner.cluster_address import Door, door_for
+from dslab.runner.executors import ClusterGone
 from dslab.runner.selection import Refused
 
 POLL_SECONDS = 0.1  # between looks at what has come in
@@ -28,10 +29,6 @@ LOOK_SECONDS = 1.0  # between questions to the scheduler which workers it has
 ANSWER_SECONDS = 20.0  # for a worker to say which code it has, while others already have
 PATIENCE_SECONDS = 60.0  # without workers, until that is said
 START = "dask worker {address} --nthreads 1"
-
-
-class ClusterGone(RuntimeError):
-    """The scheduler is gone for good; the message says so in one sentence."""
 
 
 @dataclass
@@ -145,7 +142,7 @@ class ClusterExecutor:
             except Exception as error:
                 if status == "finished":  # its worker died with the result: `_look` will see that
                     continue
-                result = _lost(flight.payload, f"{type(error).__name__} on worker {flight.worker}: {error}")
+                result = point.lost(flight.payload, f"{type(error).__name__} on worker {flight.worker}: {error}")
             del self._flights[key]
             came.append((key, result))
         return came
@@ -178,7 +175,7 @@ class ClusterExecutor:
             deaths.append(worker)
             if len(deaths) >= allowed:
                 reason = f"{len(deaths)} workers died while they ran it ({', '.join(deaths)})"
-                self._lost.append((key, _lost(payload, reason)))
+                self._lost.append((key, point.lost(payload, reason)))
             else:
                 self.say(f"worker {worker} died; its point {payload['index']} starts again elsewhere")
                 self._waiting.appendleft(payload)
@@ -229,14 +226,6 @@ def connect(address_or_name: str, options: dict[str, Any], say: Callable[[str], 
     Raises Refused where the package, the address or the class is not there. Nothing is started yet.
     """
     return ClusterExecutor(door_for(address_or_name, options), say)
-
-
-def _lost(payload: dict[str, Any], reason: str) -> dict[str, Any]:
-    values = payload["values"]
-    row = {"point": payload["id"], "index": payload["index"], "status": "lost", "error": reason}
-    row |= {"error_cell": None, "seconds": None, "peak_bytes": None, "seed": values.get("seed")}
-    row |= {f"param.{name}": value for name, value in values.items()}
-    return {"row": row, "notebook": b"", "log": ""}
 
 
 def _say(message: str) -> None:

@@ -10,8 +10,6 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import psutil
-
 import dslab
 
 LOOK_SECONDS = 1.0  # how often a running point looks whether anybody still waits for it
@@ -49,35 +47,27 @@ def work(payload: dict[str, Any]) -> dict[str, Any]:
     from dslab.runner import point
 
     worker = get_worker()
-    with _ended_when_unwanted(worker, worker.get_current_task()):
-        return point.run_point(payload | {"threads": worker.state.nthreads})
+    payload = payload | {"threads": worker.state.nthreads}
+    with _cancelled_when_unwanted(worker, worker.get_current_task()) as cancel:
+        return point.run_point(payload, cancel)
 
 
 @contextlib.contextmanager
-def _ended_when_unwanted(worker: Any, key: Any) -> Iterator[None]:
-    """End the notebook of a point that Dask has cancelled: the sweep was interrupted, or its process killed.
+def _cancelled_when_unwanted(worker: Any, key: Any) -> Iterator[threading.Event]:
+    """An event that is set once Dask has cancelled the task: the sweep was interrupted, or its process killed.
 
-    Dask itself cannot stop a function that runs in a thread; it only forgets its result.
+    Dask itself cannot stop a function that runs in a thread; it only forgets the result.
     """
-    over = threading.Event()
+    over, cancel = threading.Event(), threading.Event()
 
     def watch() -> None:
         while not over.wait(LOOK_SECONDS):
             task = worker.state.tasks.get(key)
             if task is None or task.state == "cancelled":
-                _end_notebooks()
+                cancel.set()
 
     threading.Thread(target=watch, daemon=True).start()
     try:
-        yield
+        yield cancel
     finally:
         over.set()
-
-
-def _end_notebooks() -> None:
-    """End every process of dslab under this one; a worker runs one point at a time, so they all belong to it."""
-    for child in psutil.Process().children():
-        with contextlib.suppress(psutil.Error):
-            if "dslab.runner.worker" in child.cmdline():
-                for member in [*child.children(recursive=True), child]:
-                    member.kill()

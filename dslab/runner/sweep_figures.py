@@ -23,12 +23,12 @@ MOST_LINES = 5  # of a second parameter
 MOST_TICKS = 9
 DECADES = 1.5  # from here on an axis is logarithmic
 LINES = [COLORS[name] for name in ("blue", "vermillion", "green", "purple", "orange")]
-BANDS = {"t": "95 % t-interval over seeds", "range": "range over two seeds", "": "one seed, no interval"}
+BANDS = {"t": "band: 95 % t-interval over {n} seeds", "range": "band: range of two seeds", "": "one seed, no band"}
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure ready for a page: its bytes, their type, what they show, and how the band was made."""
+    """A figure ready for a page: its bytes, their type, what they show, and in the caption how the band was made."""
 
     data: bytes
     mime: str
@@ -96,10 +96,11 @@ def draw(
         figures.style()
         mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "dslab", "figure.figsize": SIZE})
         data, mime = _rendered(axis, curves, parameter, second, f"{label} [{unit}]" if unit else label, drawn)
-    kind = next((k for k in ("t", "range", "") if any(s.kind == k for *_, c in curves for _, s in c)), "")
-    caption = f"{label} over {parameter}" + (f", a line for each {second}" if second else "")
-    made = "dots: points, mean over seeds" if drawn else f"line: mean; band: {BANDS[kind]}; dots: points"
-    return Picture(data, mime, _alt(label, unit, parameter, second, curves), f"{caption} ({made})")
+    caption = f"over {parameter}" + (f", a line for each {second}" if second and not drawn else "")
+    spreads = [spread for *_, steps in curves for _, spread in steps]
+    widest = max(spreads, key=lambda spread: spread.count)
+    band = "" if drawn else f"; {BANDS[widest.kind].format(n=widest.count)}"
+    return Picture(data, mime, _alt(label, unit, parameter, second, curves), caption + band)
 
 
 def _rendered(axis: Axis, curves: list[Any], parameter: str, second: str | None, ylabel: str, drawn: bool) -> Any:

@@ -99,8 +99,9 @@ def usable(frame: DataFrame, column: str) -> DataFrame:
 
 def over_seeds(frame: DataFrame) -> Spread:
     """One mean a seed over all the points of `frame` (column `value`), then the spread of those means."""
-    seeds = frame["seed"] if "seed" in frame and frame["seed"].notna().any() else 0
-    return spread(frame.assign(_seed=seeds).groupby("_seed", dropna=False)["value"].mean().tolist())
+    seeds = frame["seed"].fillna(-1).to_numpy() if "seed" in frame else np.zeros(len(frame))
+    values = frame["value"].to_numpy()
+    return spread([float(values[seeds == seed].mean()) for seed in np.unique(seeds)])
 
 
 def curve(frame: DataFrame, parameter: str) -> list[tuple[Any, Spread]]:

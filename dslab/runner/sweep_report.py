@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import datetime
 import shlex
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
     from dslab.runner.study import Study
 
 MOST_METRICS, MOST_PARAMETERS, MOST_ROWS = 12, 4, 2000
+DRAW_SECONDS = 1.0  # while the sweep runs: its points need the cores
 FACTS = {
-    "dslab": "dslab", "commit": "commit", "lock_sha256": "lock", "python": "Python", "torch": "torch",
-    "transformers": "transformers", "peft": "peft", "numpy": "numpy", "device": "device",
+    "dslab": "dslab", "commit": "commit", "modified": "local changes", "lock_sha256": "lock", "python": "Python",
+    "torch": "torch", "transformers": "transformers", "peft": "peft", "numpy": "numpy", "device": "device",
     "host_cores": "cores of the machine", "threads": "threads a point",
 }  # fmt: skip
 CHIPS = {"passed": "good", "interrupted": "soft"}
@@ -33,7 +35,7 @@ def write(folder: Path, study: Study, frame: DataFrame, units: dict[str, str], s
     """Write the page of a sweep, finished or not. Returns its path.
 
     frame: one row a point that has come back, with columns as in results.parquet; may be empty.
-    units: metric name -> unit. state: done, total, failed, interrupted, running, command, seconds.
+    units: column or metric name -> unit. state: done, total, failed, interrupted, running, command, seconds.
     """
     import jinja2
 
@@ -46,11 +48,17 @@ def write(folder: Path, study: Study, frame: DataFrame, units: dict[str, str], s
     metrics = [column for column in columns if column not in numbers.COSTS]
     shown = [*metrics[:MOST_METRICS], *(column for column in columns if column in numbers.COSTS)]
     drawn = [name for name in swept if f"param.{name}" in frame][:MOST_PARAMETERS]
+    plots: list[tuple[str, list[dict[str, str]]]] = []
+    began = time.monotonic()
+    for column in shown:
+        if state["running"] and time.monotonic() - began > DRAW_SECONDS:
+            break
+        plots.append((_label(column), _plots(frame, column, units, drawn, study)))
     page = environment.get_template("sweep.html").render(
         question=question(study, swept), verdict=verdict(state), look=look(state), state=state, study=study,
         folder=folder.name, toml=_toml(folder, study), resume=resume(folder, state),
         written=datetime.datetime.now().astimezone(), swept=swept,
-        plots=[(_label(column), _plots(frame, column, units, drawn, study)) for column in shown],
+        plots=plots, later=[_label(column) for column in shown[len(plots) :]],
         left_out=left_out(metrics, swept), text_metrics=_text_metrics(frame, metrics),
         heads=[_head(column, units) for column in shown], summary=summary(frame, shown, swept),
         seeds=_seed_words(frame), failures=failures(folder, frame), points=points(folder, frame, metrics, swept),
@@ -95,7 +103,9 @@ def resume(folder: Path, state: dict[str, Any]) -> str:
     """The command that goes on where this stopped; '' where nothing is left to do."""
     if state["done"] >= state["total"] and not state["failed"]:
         return ""
-    return str(state.get("resume") or f"dslab sweep --resume {shlex.quote(folder.name)}")
+    here = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else Path(folder.name)
+    again = " --retry-failed" if state["done"] >= state["total"] else ""
+    return f"dslab sweep --resume {shlex.quote(here.as_posix())}{again}"
 
 
 def left_out(metrics: Sequence[str], swept: Sequence[str]) -> str:
@@ -174,7 +184,7 @@ def _label(column: str) -> str:
 
 
 def _unit(column: str, units: dict[str, str]) -> str:
-    return numbers.COSTS.get(column) or units.get(column.removeprefix("metric."), "") or ""
+    return numbers.COSTS.get(column) or units.get(column) or units.get(column.removeprefix("metric."), "")
 
 
 def _head(column: str, units: dict[str, str]) -> tuple[str, str]:
@@ -182,7 +192,7 @@ def _head(column: str, units: dict[str, str]) -> tuple[str, str]:
 
 
 def _cell(value: Any) -> dict[str, Any]:
-    if value is None or (isinstance(value, float) and value != value):
+    if _is_missing(value):
         return {"text": "–", "sort": ""}
     if hasattr(value, "item"):  # numpy's scalars
         value = value.item()
@@ -194,7 +204,13 @@ def _cell(value: Any) -> dict[str, Any]:
 
 def _maybe(words: Callable[[Any], str]) -> Callable[[Any], str]:
     """The same, with a dash for what was never measured."""
-    return lambda value: "–" if value is None or value != value else words(value)
+    return lambda value: "–" if _is_missing(value) else words(value)
+
+
+def _is_missing(value: Any) -> bool:
+    import pandas
+
+    return bool(pandas.isna(value))
 
 
 def _link(folder: Path, row: dict[str, Any]) -> str:
