@@ -22,9 +22,12 @@ def read(path: Path) -> dict[str, Any]:
         raise Refused(f"{path} cannot be read as a study in TOML: {error}") from None
     for key in data:
         if key not in KEYS:
-            near = difflib.get_close_matches(key, KEYS, n=1, cutoff=0.5)
-            hint = f" (did you mean {near[0]!r}?)" if near else "; values of the notebook belong under [parameters]"
-            raise Refused(f"{path.name}: unknown key {key!r}{hint}; valid keys: {', '.join(KEYS)}")
+            near = difflib.get_close_matches(key, KEYS, n=1, cutoff=0.6)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            raise Refused(
+                f"{path.name}: unknown key {key!r}{hint}; valid keys: {', '.join(KEYS)}; "
+                "parameters of the notebook belong under [parameters]"
+            )
     if not isinstance(data.get("notebook"), str):
         raise Refused(f'{path.name}: `notebook = "04"` must name the notebook; got {data.get("notebook")!r}')
     for key in ("parameters", "cluster"):
