@@ -36,7 +36,7 @@ ACTS = {
     "hogs": (DEF + "x = []\n    while True: x.append(bytearray(10_000_000))", "memory", "0.7 GB"),
     "grabs": (DEF + "return bytearray(100 << 30)", "memory", "MemoryError in line 2"),
     "spreads": (
-        DEF + "import subprocess, sys\n    for _ in range(60): subprocess.Popen(['sleep', '71.25'])\n    while True: pass",
+        DEF + "import subprocess\n    for _ in range(60): subprocess.Popen(['sleep', '71.25'])\n    while True: pass",
         "crashed", "more than 32 processes",
     ),
     "forks": (DEF + "import os; os.fork(); return 1", "wrong", "should be"),
@@ -44,7 +44,7 @@ ACTS = {
     "calls": (DEF + "import socket\n    socket.create_connection(('1.1.1.1', 53), 1)", "wrong", "OSError in line 3"),
     "resolves": (DEF + "import socket\n    return socket.getaddrinfo('example.org', 80)", "wrong", "in line 3"),
     "recurses": (DEF + "return score_bytes(B, H, L, dtype)", "wrong", "RecursionError"),
-    "misspelt": ("def score_bytes(B, H, L, dtype)\n    return 1", "wrong", "SyntaxError in line 1 of the cell exercise"),
+    "misspelt": ("def score_bytes(B, H, L, dtype)\n    return 1", "wrong", "SyntaxError in line 1 of the cell"),
 }  # fmt: skip
 
 
