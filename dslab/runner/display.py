@@ -19,6 +19,7 @@ STATES = {
     "timeout": ("timed out", "red"),
     "died": ("kernel died", "red"),
     "interrupted": ("interrupted", "yellow"),
+    "lost": ("lost", "red"),
 }
 
 WIDTH = max(len(word) for word, _ in STATES.values())

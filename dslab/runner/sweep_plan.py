@@ -92,7 +92,7 @@ def _asked_study(asked: Asked, target: str) -> tuple[Study, Path]:
         data = study_toml.read(file)
         path = _notebook(data["notebook"], file.parent)
         return studies.from_data(data, path.stem, parameters.from_notebook(path), file.name), path
-    path = _notebook(target, Path())
+    path = _notebook(target)
     texts = selection.given_values(asked.options, asked.profile)
     timeout = studies.DEFAULT_TIMEOUT if asked.timeout is None else asked.timeout
     try:
@@ -105,10 +105,10 @@ def _asked_study(asked: Asked, target: str) -> tuple[Study, Path]:
     return study, path
 
 
-def _notebook(name: str, beside: Path) -> Path:
-    """One notebook, by number, stem or path; a study's path counts from its file, else from here."""
-    near = beside / Path(name).expanduser()
-    found = selection.find([str(near) if near.suffix == ".ipynb" and near.is_file() else name])
+def _notebook(name: str, beside: Path | None = None) -> Path:
+    """One notebook, by number, stem or path; for a study, what lies beside its file comes first."""
+    near = beside / f"{name.removesuffix('.ipynb')}.ipynb" if beside else None
+    found = selection.find([str(near) if near and near.is_file() else name])
     if len(found) != 1:
         raise Refused(f"a sweep runs one notebook; {name!r} means {len(found)}")
     return found[0]

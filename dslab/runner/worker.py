@@ -9,6 +9,7 @@ Events: {"event": "start", "cells": n} · {"event": "cell", "number": k, "label"
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -17,6 +18,8 @@ import time
 import traceback
 from pathlib import Path
 from typing import Any, TextIO
+
+import psutil
 
 
 def emit_to(stream: TextIO, **event: Any) -> None:
@@ -83,8 +86,12 @@ def _to_html(notebook: Any, title: str) -> str:
 
 
 def _follow_parent() -> None:
-    """End with the parent, however it ended: its end of standard input closes. The kernel ends with this process."""
+    """End with the parent, however it ended: its end of standard input closes. So do the kernel and its children."""
     os.read(0, 1)
+    with contextlib.suppress(psutil.Error):
+        for child in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                child.kill()
     os._exit(1)
 
 

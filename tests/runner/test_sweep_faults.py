@@ -1,0 +1,327 @@
+"""A sweep that is cut off: kills, Ctrl-C, full disks, changed studies.
+
+The table is always the sum of its parts, no point is run twice, no process is left, and the sweep can go on.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas
+import psutil
+import pytest
+
+from dslab.runner import normalize, sweep, sweep_folder
+from dslab.runner import study as studies
+from dslab.runner.point import lost
+from dslab.runner.sweep_plan import Asked
+
+from . import sweeps, toys
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+
+
+class Quick:
+    """Points without kernels, for what happens around them: each ends at once, as its values say."""
+
+    where, slots = "nowhere", 2
+
+    def __init__(self) -> None:
+        self.ran: list[int] = []
+        self.open: list[dict[str, Any]] = []
+        self.closed: list[bool] = []
+        self.interrupt_after = 10**9
+
+    def start(self) -> None:
+        """Nothing to do."""
+
+    def submit(self, payload: dict[str, Any]) -> str:
+        self.open.append(payload)
+        return str(payload["id"])
+
+    def finished(self, timeout: float) -> list[tuple[str, dict[str, Any]]]:
+        if len(self.ran) >= self.interrupt_after:
+            raise KeyboardInterrupt
+        payload = self.open.pop(0)
+        self.ran.append(payload["index"])
+        result = lost(payload | {"threads": 1}, "x")
+        result["row"] |= {"status": "passed", "error": None, "seconds": 0.1, "metric.twice": 2 * payload["index"]}
+        return [(payload["id"], result | {"notebook": b"{}"})] * 2  # news that comes twice counts once
+
+    def close(self, at_once: bool) -> None:
+        self.closed.append(at_once)
+
+
+@pytest.fixture
+def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Quick:
+    """An executor without kernels in place of this machine, in a folder with a notebook."""
+    executor = Quick()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sweep, "Local", lambda slots: executor)
+    monkeypatch.setattr(sweep._Sweep, "_report", lambda *_, **__: "")
+    sweeps.notebook(tmp_path / "toy.ipynb")
+    return executor
+
+
+STUDY = Asked("toy.ipynb", ["window=1..8"], out="out")
+AGAIN = Asked(resume="out")
+
+
+def test_an_interrupted_sweep_keeps_what_came_and_runs_only_the_rest(
+    quick: Quick, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quick.interrupt_after = 3
+    assert sweep.sweep(STUDY) == 130
+    assert [row["index"] for row in sweeps.check_books(Path("out"))] == [1, 2, 3]
+    assert quick.closed == [True]
+    assert "interrupted; go on with: dslab sweep --resume out" in capsys.readouterr().out
+    quick.interrupt_after = 10**9
+    quick.open.clear()
+    assert sweep.sweep(AGAIN) == 0
+    assert quick.ran == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert [row["index"] for row in sweeps.check_books(Path("out"))] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert quick.closed == [True, False]
+
+
+def test_the_table_grows_with_each_point(quick: Quick, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    finished = quick.finished
+
+    def look(timeout: float) -> list[tuple[str, dict[str, Any]]]:
+        seen.append(len(sweeps.check_books(Path("out"))) if Path("out/results.csv").exists() else 0)
+        return finished(timeout)
+
+    monkeypatch.setattr(quick, "finished", look)
+    assert sweep.sweep(STUDY) == 0
+    assert seen == [0, 1, 2, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize("name", ["toy.ipynb", "columns.json", "row.json", "results.parquet", "results.csv"])
+def test_a_full_disk_stops_with_a_sentence_and_the_sweep_goes_on_later(
+    quick: Quick, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The disk is full from the third time on that a file of this name is written (the first, where it is only one)."""
+    written: list[Path] = []
+    write = normalize.write_bytes
+
+    def full(path: Path, content: bytes) -> None:
+        written.extend([path] if path.name == name else [])
+        if path.name == name and len(written) >= (1 if name == "columns.json" else 3):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(normalize, "write_bytes", full)
+        assert sweep.sweep(STUDY) == 1
+    out = capsys.readouterr().out
+    assert "cannot write to out: No space left on device; go on with: dslab sweep --resume out" in out
+    assert quick.closed == [True]
+    kept = {row["index"] for row in sweeps.parts(Path("out"))}
+    assert kept == {"toy.ipynb": {1}, "columns.json": set(), "row.json": {1, 2}}.get(name, {1, 2, 3})
+    quick.ran.clear()
+    quick.open.clear()
+    assert sweep.sweep(AGAIN) == 0
+    assert set(quick.ran) == set(range(1, 9)) - kept
+    assert len(sweeps.check_books(Path("out"))) == 8
+
+
+def test_what_a_kill_left_half_done_counts_as_nothing(quick: Quick) -> None:
+    quick.interrupt_after = 4
+    assert sweep.sweep(STUDY) == 130
+    third = next(Path("out/points").glob("0003-*"))
+    (third / "row.json").rename(third / ".row.json.x1.part")  # killed before the rename
+    second = next(Path("out/points").glob("0002-*"))
+    (second / "row.json").write_bytes(b"")  # the machine lost power
+    Path("out/results.csv").write_text("point\nnonsense\n")  # and the table is stale
+    quick.interrupt_after = 10**9
+    quick.ran.clear()
+    quick.open.clear()
+    assert sweep.sweep(AGAIN) == 0
+    assert quick.ran == [2, 3, 5, 6, 7, 8]
+    assert len(sweeps.check_books(Path("out"))) == 8
+
+
+def test_failed_and_lost_points_stay_unless_asked_for(quick: Quick, monkeypatch: pytest.MonkeyPatch) -> None:
+    finished = quick.finished
+
+    def fail(timeout: float) -> list[tuple[str, dict[str, Any]]]:
+        came = finished(timeout)
+        for _, result in came:
+            index = result["row"]["index"]
+            result["row"]["status"] = {2: "failed", 5: "lost"}.get(index, "passed")
+            result["log"] = "words" if index == 2 else ""
+        return came
+
+    with monkeypatch.context() as patch:
+        patch.setattr(quick, "finished", fail)
+        assert sweep.sweep(STUDY) == 1
+    assert next(Path("out/points").glob("0002-*/log.txt")).read_text() == "words"
+    assert sweep.sweep(AGAIN) == 1
+    assert len(quick.ran) == 8
+    assert sweep.sweep(Asked(resume="out", retry_failed=True)) == 0
+    assert quick.ran[8:] == [2, 5]
+    assert len(sweeps.check_books(Path("out"))) == 8
+    assert not list(Path("out/points").glob("*/log.txt"))
+
+
+def test_a_cluster_that_is_gone_stops_the_sweep_and_keeps_all(
+    quick: Quick, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finished = quick.finished
+
+    def gone(timeout: float) -> list[tuple[str, dict[str, Any]]]:
+        if len(quick.ran) == 3:
+            raise sweep.ClusterGone("the scheduler at tcp://x is gone")
+        return finished(timeout)
+
+    monkeypatch.setattr(quick, "finished", gone)
+    assert sweep.sweep(STUDY) == 1
+    assert "the scheduler at tcp://x is gone; go on with: dslab sweep --resume out" in capsys.readouterr().out
+    assert len(sweeps.check_books(Path("out"))) == 3
+
+
+def test_a_cluster_that_refuses_leaves_no_folder(quick: Quick, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise sweep.Refused("worker 1 has another commit")
+
+    monkeypatch.setattr(quick, "start", refuse)
+    with pytest.raises(sweep.Refused, match="another commit"):
+        sweep.sweep(STUDY)
+    assert not Path("out").exists()
+
+
+def test_a_changed_study_or_notebook_is_not_resumed(quick: Quick) -> None:
+    quick.interrupt_after = 2
+    assert sweep.sweep(STUDY) == 130
+    with pytest.raises(sweep.Refused, match=r"window: 1, 2, .* in the folder, 1, 2, 3 given"):
+        sweep.sweep(Asked("toy.ipynb", ["window=1,2,3"], resume="out"))
+    book = Path("toy.ipynb")
+    before = book.read_text()
+    book.write_text(before.replace("window * 2", "window * 3"))
+    with pytest.raises(sweep.Refused, match="notebook was changed since: cell reports"):
+        sweep.sweep(Asked("toy.ipynb", ["window=1..8"], resume="out"))
+    assert len(sweeps.check_books(Path("out"))) == 2
+    book.write_text(before)
+    quick.interrupt_after = 10**9
+    quick.open.clear()
+    assert sweep.sweep(Asked("toy.ipynb", ["window=1..8"], resume="out")) == 0
+    assert quick.ran == list(range(1, 9))
+
+
+def start(here: Path, *arguments: object) -> subprocess.Popen[str]:
+    """Begin a sweep in the background."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "dslab.cli", "sweep", *map(str, arguments)], cwd=here, text=True,
+        env=toys.environment(TRACE=str(here / "trace")), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def until(what: Any, seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def gone(pids: list[int], seconds: float = 10) -> bool:
+    """Whether these processes have ended, each within a moment; those that have not are ended here."""
+    there = [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
+    _, alive = psutil.wait_procs(there, timeout=seconds)
+    alive = [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+    for process in alive:
+        process.kill()
+    return not alive
+
+
+@posix
+@pytest.mark.slow
+@pytest.mark.parametrize("sent", ["SIGKILL", "SIGINT", "SIGTERM"])
+def test_a_sweep_that_is_ended_loses_nothing_and_leaves_no_process(tmp_path: Path, sent: str) -> None:
+    """Two points are kept, the third waits with a child of its own when the signal comes; a second sweep is refused."""
+    book = sweeps.notebook(tmp_path / "toy.ipynb")
+    trace, child = tmp_path / "trace", tmp_path / "trace.child"
+    arguments = (book, "-p", "way=good,breaks,waits", "--seeds", 2, "--out", "out")
+    process = start(tmp_path, *arguments)
+    until(lambda: child.exists() and child.read_text())
+    second = toys.dslab("sweep", "--resume", "out", cwd=tmp_path, TRACE=str(trace))
+    third = toys.dslab("sweep", *arguments, cwd=tmp_path, TRACE=str(trace))
+    for refused in (second, third):
+        assert refused.code == 2, refused.out
+        assert "another sweep is at work in out" in refused.err
+    process.send_signal(getattr(signal, sent))
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == (-9 if sent == "SIGKILL" else 130), out
+    assert gone(sweeps.kernels(trace))
+    assert gone([int(child.read_text())])
+    assert sweeps.traces(trace) == ["good 4 0", "breaks 4 0", "waits 4 0"]
+    if sent != "SIGKILL":
+        assert "1 of 6 points passed, 1 did not, 4 still to run" in out
+        assert "interrupted; go on with: dslab sweep --resume out" in out
+    assert len(sweeps.check_books(tmp_path / "out")) == 2
+    (tmp_path / "trace.go").write_text("")
+    done = toys.dslab("sweep", "--resume", "out", "--workers", 2, cwd=tmp_path, TRACE=str(trace))
+    assert done.code == 1, done.out + done.err  # the one that breaks
+    rows = sweeps.check_books(tmp_path / "out")
+    assert [row["status"] for row in rows] == ["passed", "failed", "passed"] * 2
+    ran = sweeps.traces(trace)
+    assert sorted(ran) == sorted([*(f"{way} 4 {seed}" for seed in (0, 1) for way in ("good", "breaks", "waits")),
+                                  "waits 4 0"])  # fmt: skip
+    assert gone(sweeps.kernels(trace), 1)
+
+
+@posix
+@pytest.mark.slow
+def test_a_full_disk_for_real(tmp_path: Path) -> None:
+    """One megabyte of room: exit 1, a sentence, nothing half-written; with more room --resume ends it."""
+    if os.geteuid() != 0 or not shutil.which("mount"):
+        pytest.skip("needs root to mount a small tmpfs")
+    fill = toys.code("import base64, os\nprint(base64.b64encode(os.urandom(300_000)).decode())", "fills")
+    book = sweeps.notebook(tmp_path / "toy.ipynb", fill)
+    out = tmp_path / "out"
+    out.mkdir()
+    if os.system(f"mount -t tmpfs -o size=1m tmpfs {out} 2>/dev/null"):
+        pytest.skip("mounting is not allowed here")
+    try:
+        trace = str(tmp_path / "trace")
+        done = toys.dslab("sweep", book, "--seeds", 4, "--out", "out", cwd=tmp_path, TRACE=trace)
+        assert done.code == 1, done.out
+        assert "cannot write to out: No space left on device; go on with: dslab sweep --resume out" in done.out
+        assert "Traceback" not in done.err
+        rows = sweeps.parts(out)
+        assert 1 <= len(rows) < 4
+        assert not list(out.rglob("*.part"))
+        assert set(pandas.read_parquet(out / "results.parquet")["point"]) <= {row["point"] for row in rows}
+        assert not os.system(f"mount -o remount,size=100m {out}")
+        again = toys.dslab("sweep", "--resume", "out", cwd=tmp_path, TRACE=trace)
+        assert again.code == 0, again.out + again.err
+        assert len(sweeps.check_books(out)) == 4
+        counts = [sweeps.traces(tmp_path / "trace").count(f"good 4 {row['seed']}") for row in rows]
+        assert counts == [1] * len(rows), "a finished point is not run again"
+    finally:
+        os.system(f"umount {out}")
+
+
+def test_the_lock_ends_with_its_holder(tmp_path: Path) -> None:
+    folder = sweep_folder.Folder(tmp_path)
+    hold = (
+        "import sys\nfrom pathlib import Path\nfrom dslab.runner.sweep_folder import Folder\n"
+        f"with Folder(Path({str(tmp_path)!r})).held():\n    print('held', flush=True)\n    sys.stdin.read()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env=toys.environment(PYTHONPATH=str(Path(studies.__file__).parents[2])),
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    assert folder.is_held()
+    process.kill()
+    process.communicate(timeout=10)
+    assert not folder.is_held()
