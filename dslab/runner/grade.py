@@ -77,7 +77,7 @@ def _progress(console: Console) -> Progress:
 def _show(console: Console, rows: Sequence[grade_report.Row]) -> None:
     """A line a student: how many of each state."""
     shown = [state for state in grade_report.STATES if any(row.state == state for row in rows)]
-    table = Table(box=None, pad_edge=False, header_style="dim")
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
     table.add_column("student")
     for state in shown:
         table.add_column(state, justify="right")

@@ -21,7 +21,7 @@ from dslab.runner.report import TEMPLATES
 STATES = {
     "right": ("good", "✓", "right"),
     "wrong": ("bad", "✗", "wrong"),
-    "timeout": ("soft", "⧖", "took too long"),
+    "timeout": ("soft", "…", "took too long"),
     "memory": ("soft", "▲", "too much memory"),
     "exited": ("soft", "⏏", "ended its process"),
     "crashed": ("soft", "⚡", "crashed"),

@@ -55,6 +55,7 @@ def graded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for who, (code, _, _) in ACTS.items():
         hand_in(folder, f"{who}.ipynb", answered("00", {NAME: code}))
     hand_in(folder, "Zoë 王/00_start_here.ipynb", answered("00", {NAME: RIGHT}))
+    hand_in(folder, "<i>eve/00_start_here.ipynb", answered("00", {NAME: RIGHT}))
     hand_in(folder, "=cmd/deep/er/00_start_here.ipynb", answered("00", {NAME: LINEAR}))
     unchecked = answered("00", {NAME: RIGHT})
     unchecked.cells = [cell for cell in unchecked.cells if "page.check(" not in cell.source]
@@ -95,13 +96,13 @@ def test_files_of_all_kinds(graded: Path) -> None:
     states = {who: row["state"] for who, row in found.items() if who not in ACTS}
     assert states == {
         "Zoë 王": "right", "'=cmd": "wrong", "unchecked": "missing", "elsewhere": "right", "torn": "unreadable",
-        "other": "missing", "twice": "right",
+        "other": "missing", "twice": "right", "<i>eve": "right",
     }  # fmt: skip
     assert "page.check(exercises.score_bytes" in found["unchecked"]["diagnosis"]
     assert "cannot be read: not a notebook in format 4" in found["torn"]["diagnosis"]
     assert found["other"]["diagnosis"] == "No notebook 00 was handed in."
     assert found["twice"]["file"] == "twice/00_b.ipynb"
-    assert len(rows(graded)) == len(ACTS) + 7
+    assert len(rows(graded)) == len(ACTS) + 8
 
 
 def test_what_the_terminal_says(graded: Path) -> None:
@@ -121,6 +122,8 @@ def test_page_stands_alone_and_tells_the_teacher(graded: Path) -> None:
     assert "It does not guard against a student who attacks the checker" in page
     assert "network namespace" in page
     assert "Zoë 王" in page
+    assert "&lt;i&gt;eve" in page
+    assert "<i>eve" not in page
 
 
 def test_nothing_is_left_running(graded: Path) -> None:
