@@ -43,9 +43,11 @@ def memory(size: float) -> str:
 def duration(seconds: float) -> str:
     """Seconds as people say them.
 
-    >>> duration(4.25), duration(75)
-    ('4.2 s', '1 min 15 s')
+    >>> duration(4.25), duration(75), duration(12_600)
+    ('4.2 s', '1 min 15 s', '3 h 30 min')
     """
+    if seconds >= 3600:
+        return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60)} min"
     return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)} min {int(seconds % 60)} s"
 
 

@@ -17,7 +17,8 @@ from dslab.runner.sweep_folder import CannotWrite
 from dslab.runner.sweep_plan import Asked, Plan
 
 GOOD, FAILED, INTERRUPTED = 0, 1, 130
-REPORT_SECONDS = 10.0
+REPORT_SECONDS = 10.0  # between two reports, at least
+REPORT_SHARE = 20  # times as long as one takes: drawing must not take the cores from what is measured
 POLL_SECONDS = 0.5
 
 
@@ -43,7 +44,7 @@ def sweep(asked: Asked) -> int:
             plan = sweep_plan.prepare(asked)  # another sweep may have gone on in between
         try:
             return _Sweep(plan, executor, console, asked.command).run(begin=asked.resume is None)
-        except Refused:  # by the cluster, before anything was written
+        except Refused:  # by the cluster or the disk, before anything ran
             if asked.resume is None:
                 plan.folder.remove_empty()
             raise
@@ -65,7 +66,8 @@ class _Sweep:
     def __init__(self, plan: Plan, executor: Executor, console: Console, command: str) -> None:
         self.plan, self.executor, self.console, self.command = plan, executor, console, command
         self.folder = plan.folder
-        self.began = self.reported = time.monotonic()
+        self.began = time.monotonic()
+        self.report_due = self.began + REPORT_SECONDS
         self.waiting = deque(plan.todo)
         self.out: dict[str, Point] = {}
 
@@ -123,7 +125,7 @@ class _Sweep:
                 follow.point(point, result["row"], self.executor.slots)
             if came:
                 self.folder.tables()
-        if came and time.monotonic() - self.reported > REPORT_SECONDS:
+        if came and time.monotonic() > self.report_due:
             self._report(interrupted=False, running=True)
 
     def _end(self, code: int, why: str) -> int:
@@ -147,16 +149,14 @@ class _Sweep:
 
     def _report(self, *, interrupted: bool, running: bool) -> str:
         """Write report.html; what is wrong with a page never ends a sweep. Returns the words that name it."""
-        try:
-            from dslab.runner import sweep_report
-        except ModuleNotFoundError:
-            return ""
-        self.reported = time.monotonic()
+        from dslab.runner import sweep_report
+
+        began = time.monotonic()
         rows = self.folder.rows()
         state: dict[str, Any] = {
             "done": len(rows), "total": len(self.plan.points), "interrupted": interrupted, "running": running,
             "failed": sum(row["status"] != "passed" for row in rows), "command": self.command,
-            "seconds": time.monotonic() - self.began,
+            "seconds": began - self.began,
         }  # fmt: skip
         try:
             page = sweep_report.write(
@@ -168,4 +168,7 @@ class _Sweep:
             told = f"the report could not be made ({type(error).__name__}: {error}); the table is not touched by that"
             self.console.print(told, markup=False, soft_wrap=True)
             return ""
+        finally:
+            now = time.monotonic()
+            self.report_due = now + max(REPORT_SECONDS, REPORT_SHARE * (now - began))
         return f"; report: {self.folder.shown}/{page.name}"

@@ -65,11 +65,13 @@ class Folder:
             return True
 
     def begin(self, study: Study, notebook: bytes) -> None:
-        """Write the record and the notebook as it is run; the record last. Raises CannotWrite."""
-        with self._writing():
-            (self.path / "points").mkdir(exist_ok=True)
+        """Write the record and the notebook as it is run; the record last. Raises Refused, and then nothing is left."""
+        try:
             normalize.write_bytes(self.notebook(study), notebook)
             normalize.write_text(self.path / RECORD, study.toml())
+        except OSError as error:
+            self.notebook(study).unlink(missing_ok=True)
+            raise Refused(f"cannot write to {self.shown}: {error.strerror or error}; nothing was run") from None
 
     def remove_empty(self) -> None:
         """Take back a folder in which nothing was begun."""

@@ -83,7 +83,7 @@ def dry_run(plan: Plan, slots: int, console: Console) -> None:
     if plan.done:
         _say(console, f"{len(plan.done)} of {len(plan.points)} are done in {plan.folder.shown}")
     if plan.footer.get("peak_bytes"):
-        _say(console, f"memory: about {memory(plan.footer['peak_bytes'] * slots)} at peak, in its saved run's measure")
+        _say(console, f"memory: about {memory(plan.footer['peak_bytes'] * slots)} at peak, going by its saved run")
     _say(console, f"time: {prediction(plan, slots)}")
     _say(console, "nothing was run")
 

@@ -198,6 +198,23 @@ def test_a_cluster_that_refuses_leaves_no_folder(quick: Quick, monkeypatch: pyte
     assert not Path("out").exists()
 
 
+def test_a_folder_that_takes_no_record_is_refused_and_taken_back(quick: Quick, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = normalize.write_bytes
+
+    def full(path: Path, content: bytes) -> None:
+        if path.name == "study.toml":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(normalize, "write_bytes", full)
+        with pytest.raises(sweep.Refused, match="cannot write to out: No space left on device; nothing was run"):
+            sweep.sweep(STUDY)
+    assert not Path("out").exists()
+    assert quick.ran == []
+    assert sweep.sweep(STUDY) == 0
+
+
 def test_a_changed_study_or_notebook_is_not_resumed(quick: Quick) -> None:
     quick.interrupt_after = 2
     assert sweep.sweep(STUDY) == 130
