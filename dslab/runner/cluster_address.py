@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib
 import logging
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 from dslab.runner.selection import Refused
 
 CONNECT_SECONDS = 20.0  # to reach a scheduler, and to reach it again after the connection was lost
+ANSWER_SECONDS = 10.0  # for whoever answers to say that it is a scheduler
 CLOSE_SECONDS = 10.0
 INSTALL = "pip install 'dslab-course[cluster]'"
 
@@ -55,13 +57,10 @@ class AddressDoor(Door):
             socket.create_connection((str(parts.hostname), int(parts.port or 0)), timeout=5).close()
         except OSError as error:
             raise Refused(f"no Dask scheduler answers at {self.name} ({error.strerror or error}); {advice}") from None
-        try:
-            client = self._client(self.name)
-        except Exception as error:
-            raise Refused(
-                f"what answers at {self.name} is no Dask scheduler of this kind ({type(error).__name__}); {advice}"
-            ) from None
-        return client
+        kind = _kind(self.name)
+        if kind != "Scheduler":
+            raise Refused(f"what answers at {self.name} is no Dask scheduler but {kind}; {advice}")
+        return self._client(self.name)
 
 
 class ClassDoor(Door):
@@ -85,6 +84,26 @@ class ClassDoor(Door):
         return self._client(self.cluster)
 
 
+def _kind(address: str) -> str:
+    """Who answers at an address, in Dask's words or ours. A `Client` would wait for a silent one without an end."""
+    from distributed import rpc
+    from distributed.security import Security
+
+    async def ask() -> str:
+        async with rpc(address, connection_args=Security().get_connection_args("client")) as server:
+            return str((await server.identity())["type"])
+
+    async def ask_briefly() -> str:
+        return await asyncio.wait_for(ask(), ANSWER_SECONDS)
+
+    try:
+        return asyncio.run(ask_briefly())
+    except TimeoutError:
+        return f"somebody who said nothing that Dask understands for {ANSWER_SECONDS:.0f} s"
+    except Exception as error:
+        return f"something else ({type(error).__name__}: {error})"
+
+
 def door_for(target: str, options: Mapping[str, Any]) -> Door:
     """The door that an address or a name means. Raises Refused; nothing is started or reached yet."""
     try:
@@ -95,9 +114,7 @@ def door_for(target: str, options: Mapping[str, Any]) -> Door:
         return AddressDoor(_checked(target))
     module, _, name = target.rpartition(":" if ":" in target else ".")
     if not module or not name.isidentifier():
-        raise Refused(
-            f"--cluster takes tcp://host:port, or a Dask class as in distributed:LocalCluster; got {target!r}"
-        )
+        raise Refused(f"--cluster takes tcp://host:port, or a class as in distributed:LocalCluster; got {target!r}")
     try:
         make = getattr(importlib.import_module(module), name)
     except ImportError as error:

@@ -72,6 +72,11 @@ def _is_logarithmic(ordered: list[Any]) -> bool:
     return len(ordered) > 2 and max(ratios) / min(ratios) < 1 + 1e-6
 
 
+def name_of(column: str) -> str:
+    """What people call a column of numbers."""
+    return {"seconds": "time", "peak_bytes": "peak memory"}.get(column, column.removeprefix("metric."))
+
+
 def draw(
     frame: DataFrame, column: str, unit: str, parameter: str, *, order: Sequence[Any] = (), second: str | None = None,
     drawn: bool = False,
@@ -87,11 +92,14 @@ def draw(
 
     frame = frame.assign(_x=frame[f"param.{parameter}"].tolist())
     axis = axis_for(frame["_x"].tolist(), order)
-    label = column.removeprefix("metric.").replace("peak_bytes", "peak memory")
+    label = name_of(column)
     if unit == "bytes" and frame["value"].max() >= 1e6:
         frame, unit = frame.assign(value=frame["value"] / 1e6), "MB"
     groups = numbers.by_value(frame, second) if second else [(None, frame)]
-    curves = [(value, rows, numbers.curve(rows, parameter)) for value, rows in groups]
+    curves = [
+        (value, rows, sorted(numbers.curve(rows, parameter), key=lambda step: axis.at(step[0])))
+        for value, rows in groups
+    ]
     with mpl.rc_context():
         figures.style()
         mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "dslab", "figure.figsize": SIZE})

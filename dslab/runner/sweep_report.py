@@ -15,6 +15,7 @@ from dslab.runner import sweep_figures as figures
 from dslab.runner import sweep_numbers as numbers
 from dslab.runner.display import duration, memory
 from dslab.runner.report import TEMPLATES, number, one_line
+from dslab.runner.sweep_figures import name_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -53,12 +54,12 @@ def write(folder: Path, study: Study, frame: DataFrame, units: dict[str, str], s
     for column in shown:
         if state["running"] and time.monotonic() - began > DRAW_SECONDS:
             break
-        plots.append((_label(column), _plots(frame, column, units, drawn, study)))
+        plots.append((name_of(column), _plots(frame, column, units, drawn, study)))
     page = environment.get_template("sweep.html").render(
         question=question(study, swept), verdict=verdict(state), look=look(state), state=state, study=study,
         folder=folder.name, toml=_toml(folder, study), resume=resume(folder, state),
         written=datetime.datetime.now().astimezone(), swept=swept,
-        plots=plots, later=[_label(column) for column in shown[len(plots) :]],
+        plots=plots, later=[name_of(column) for column in shown[len(plots) :]],
         left_out=left_out(metrics, swept), text_metrics=_text_metrics(frame, metrics),
         heads=[_head(column, units) for column in shown], summary=summary(frame, shown, swept),
         seeds=_seed_words(frame), failures=failures(folder, frame), points=points(folder, frame, metrics, swept),
@@ -110,7 +111,7 @@ def resume(folder: Path, state: dict[str, Any]) -> str:
 
 def left_out(metrics: Sequence[str], swept: Sequence[str]) -> str:
     """What has no plot because there is too much of it; '' where everything has one."""
-    parts = [f"{_label(name)}" for name in metrics[MOST_METRICS:]]
+    parts = [f"{name_of(name)}" for name in metrics[MOST_METRICS:]]
     words = f"metrics without a plot or a column, beyond the first {MOST_METRICS}: {', '.join(parts)}" if parts else ""
     more = f"parameters without plots, beyond the first {MOST_PARAMETERS}: {', '.join(swept[MOST_PARAMETERS:])}"
     return "; ".join(filter(None, [words, more if len(swept) > MOST_PARAMETERS else ""]))
@@ -179,16 +180,12 @@ def _shown(column: str, spread: numbers.Spread) -> str:
     return str(numbers.Spread(spread.mean / 1e6, spread.low / 1e6, spread.high / 1e6, spread.kind, spread.count))
 
 
-def _label(column: str) -> str:
-    return {"seconds": "time", "peak_bytes": "peak memory"}.get(column, column.removeprefix("metric."))
-
-
 def _unit(column: str, units: dict[str, str]) -> str:
     return numbers.COSTS.get(column) or units.get(column) or units.get(column.removeprefix("metric."), "")
 
 
 def _head(column: str, units: dict[str, str]) -> tuple[str, str]:
-    return _label(column), "MB" if column == "peak_bytes" else _unit(column, units)
+    return name_of(column), "MB" if column == "peak_bytes" else _unit(column, units)
 
 
 def _cell(value: Any) -> dict[str, Any]:
@@ -225,8 +222,9 @@ def _toml(folder: Path, study: Study) -> str:
 
 
 def _text_metrics(frame: DataFrame, metrics: Sequence[str]) -> list[str]:
-    others = [name for name in frame if name.startswith("metric.") and name not in metrics]
-    return [_label(name) for name in others if frame[name].notna().any()]
+    good = numbers.passed(frame)
+    others = [name for name in good if name.startswith("metric.") and name not in metrics]
+    return [name_of(name) for name in others if good[name].notna().any()]
 
 
 def _seed_words(frame: DataFrame) -> str:
