@@ -217,10 +217,14 @@ def grade(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="FOLDER/NAME.ipynb, or FOLDER/NAME/….ipynb.")],
     out: Annotated[str | None, typer.Option(help="A new or empty folder. Default: a new one under runs/.")] = None,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds an exercise may take.")] = 60.0,
-    memory: Annotated[float, typer.Option(min=0.5, help="GB an exercise may use, 0.3 of them for torch.")] = 2.0,
+    memory: Annotated[float, typer.Option(min=0.1, help="GB an exercise may use; torch takes 0.3 of them.")] = 2.0,
     workers: Annotated[int | None, typer.Option(min=1, help="Submissions at a time. Default: one a core.")] = None,
 ) -> None:
-    """Check the exercises of a folder of submitted notebooks."""
+    """Check the exercises of a folder of submitted notebooks.
+
+    Writes grades.csv and grades.html. An answer that hangs, crashes or calls sys.exit costs its own row alone. This
+    guards against accidents, not against a student who attacks the checker.
+    """
     from dslab.runner.grade import grade as grade_folder
 
     raise typer.Exit(grade_folder(folder, out=out, timeout=timeout, memory=memory, workers=workers))

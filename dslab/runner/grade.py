@@ -1,4 +1,8 @@
-"""`dslab grade`: the exercise checkers over a folder of submitted notebooks."""
+"""`dslab grade`: the exercise checkers over a folder of submitted notebooks.
+
+It guards a class against accidents (an answer that hangs, crashes, eats memory), and the teacher's machine against
+clumsiness. It does not guard against a student who attacks the checker in the process that both share.
+"""
 
 from __future__ import annotations
 

@@ -56,6 +56,8 @@ def limit(memory_bytes: int) -> None:
     lower(resource.RLIMIT_FSIZE, LARGEST_FILE)
     if IS_LINUX:  # private memory only; torch's libraries are mapped, and are not counted
         lower(resource.RLIMIT_DATA, _data_bytes() + memory_bytes + _SPARE)
+        if os.getuid() != 0:  # for root the kernel does not count; the parent does, at its pace
+            lower(resource.RLIMIT_NPROC, _tasks_of_user() + 2 * MOST_PROCESSES)
 
 
 def adopt_orphans() -> None:
@@ -116,6 +118,16 @@ def _data_bytes() -> int:
             if line.startswith("VmData:"):
                 return int(line.split()[1]) * 1024
     return 0
+
+
+def _tasks_of_user() -> int:
+    """Processes and threads that this process's user has now, which is what RLIMIT_NPROC counts."""
+    count = 0
+    for entry in os.scandir("/proc"):
+        with suppress(OSError):  # it has ended meanwhile
+            if entry.name.isdigit() and entry.stat().st_uid == os.getuid():
+                count += len(os.listdir(f"/proc/{entry.name}/task"))
+    return count
 
 
 def _libc() -> Any:

@@ -170,11 +170,17 @@ class _Worker:
         self.close()
 
     def _bury(self) -> dict[str, Any]:
-        """The worker ended in the middle of an exercise: without forks that is the exercise's own doing."""
+        """The worker ended in the middle of an exercise: the exercise's own doing, unless it ran in a fork."""
         assert self.process is not None
         code = self.process.wait()
+        if FORKS and code >= 0:
+            raise GradingFailed(f"the process that holds the checkers ended: {self._last_word()}")
         self.close()
         return how_it_ended(code)
+
+    def _last_word(self) -> str:
+        lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        return lines[-1] if lines else "without a word"
 
     def _start(self) -> None:
         environment = dict(os.environ, DSLAB_HEADLESS="1", PYTHONHASHSEED="0", PYTHONUNBUFFERED="1")
@@ -210,9 +216,8 @@ class _Worker:
                 if self.said.get(timeout=POLL_SECONDS) is None:
                     break
                 return
-        last = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:] or ["no word from it"]
         self.close()
-        raise GradingFailed(f"the process that holds the checkers did not start: {last[0]}")
+        raise GradingFailed(f"the process that holds the checkers did not start: {self._last_word()}")
 
     def close(self) -> None:
         """End the worker and all it started."""

@@ -26,7 +26,7 @@ from dslab.runner import grade_slice
 from dslab.runner.grade_slice import Notebook
 from dslab.runner.worker import emit_to
 
-FORKS = fence.IS_LINUX and os.environ.get("DSLAB_GRADE_FORKS", "1") != "0"
+FORKS = fence.IS_LINUX and hasattr(os, "pidfd_open") and os.environ.get("DSLAB_GRADE_FORKS", "1") != "0"
 LONGEST = 4000  # characters of a diagnosis
 
 # What a teacher reads; no logic here.
@@ -63,6 +63,8 @@ _read = functools.lru_cache(maxsize=1)(grade_slice.read)
 
 def how_it_ended(code: int) -> dict[str, Any]:
     """The state and words for a process that ended before it gave a result. code: as subprocess gives it."""
+    if code >= 0xC0000000:  # Windows: an access violation and its like
+        return {"state": "crashed", "diagnosis": KILLED.format(signal=f"exception {code:#x}")}
     if code >= 0:
         return {"state": "exited", "diagnosis": ENDED.format(code=code)}
     try:

@@ -78,6 +78,30 @@ print(held)
     assert python(start + code) == ("namespace" if permitted else "hook")
 
 
+@on_linux
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become a user without other processes")
+def test_a_user_cannot_start_processes_without_end() -> None:
+    code = """
+import os, resource, signal
+from dslab.runner import grade_fence as fence
+os.setgid(65534), os.setuid(65534)
+fence.limit(10**9)
+started = []
+try:
+    for _ in range(200):
+        child = os.fork()
+        if child == 0:
+            signal.pause()
+        started.append(child)
+except BlockingIOError:
+    pass
+for child in started:
+    os.kill(child, 9)
+print(len(started))
+"""
+    assert 30 < int(python(code)) < 100
+
+
 def test_work_is_done_in_a_folder_that_goes(tmp_path: Path) -> None:
     body = (
         "def score_bytes(B, H, L, dtype):\n    import os, pathlib, tempfile\n"
