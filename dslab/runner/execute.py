@@ -144,7 +144,7 @@ class _Worker:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "dslab.runner.worker"],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=self._environment(threads),
-                **_own_group(),
+                **own_group(),
             )  # fmt: skip
         sent = {
             "notebook": str(task.notebook), "out": str(task.out), "values": task.values, "timeout": task.timeout,
@@ -215,7 +215,7 @@ class _Worker:
             self.log.unlink(missing_ok=True)
 
 
-def _own_group() -> dict[str, Any]:
+def own_group() -> dict[str, Any]:
     """A group of its own, so that the terminal's Ctrl-C reaches only the parent, which then ends the children."""
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}

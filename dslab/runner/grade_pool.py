@@ -24,7 +24,7 @@ import psutil
 
 from dslab import paths
 from dslab.runner import grade_fence as fence
-from dslab.runner.execute import THREAD_VARIABLES, _own_group, end_tree
+from dslab.runner.execute import THREAD_VARIABLES, end_tree, own_group
 from dslab.runner.grade_submissions import Submission, plain
 from dslab.runner.grade_worker import FORKS, how_it_ended
 
@@ -193,7 +193,7 @@ class _Worker:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "dslab.runner.grade_worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                stderr=log, env=environment, cwd=self.folder, **_own_group(),
+                stderr=log, env=environment, cwd=self.folder, **own_group(),
             )  # fmt: skip
         self.said = queue.SimpleQueue()
         threading.Thread(target=_read, args=(self.process, self.said), daemon=True).start()
