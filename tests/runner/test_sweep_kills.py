@@ -1,4 +1,4 @@
-"""Sweeps that are killed, interrupted, or out of disk while real kernels run: nothing lost, nothing left, nothing twice."""
+"""Sweeps killed, interrupted, or out of disk while real kernels run: nothing lost, nothing left, nothing twice."""
 
 from __future__ import annotations
 
