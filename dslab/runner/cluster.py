@@ -2,7 +2,8 @@
 
 Dask brings the machines, the connections, and the news of who has died. Which point goes where is decided here, because
 Dask has no way to say "one point at a time a worker, however many threads it has, and only on workers whose code has
-been checked, also those that join later". So a point waits on this side until a checked worker is free.
+been checked, also those that join later". So a point waits on this side until a checked worker is free; a thread sees
+to that, so that no worker waits while the sweep draws its report.
 
 Start a scheduler with `dask scheduler`, and on each machine, in the environment of the same checkout, one worker for
 each point that shall run at a time: `dask worker tcp://HOST:8786 --nthreads 1` (`--nworkers 4` for four of them; a
@@ -11,7 +12,9 @@ point uses as many threads as its worker has). Files come back through the sched
 
 from __future__ import annotations
 
+import queue
 import sys
+import threading
 import time
 import uuid
 from collections import deque
@@ -51,7 +54,10 @@ class ClusterExecutor:
         self._waiting: deque[dict[str, Any]] = deque()
         self._flights: dict[str, _Flight] = {}
         self._deaths: dict[str, list[str]] = {}  # point -> workers that died with it
-        self._lost: list[tuple[str, dict[str, Any]]] = []
+        self._came: queue.Queue[tuple[str, dict[str, Any]]] = queue.Queue()
+        self._gone: ClusterGone | None = None
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
         self._asked: dict[str, Any] = {}  # worker -> the future of its facts
         self._good: set[str] = set()
         self._bad: dict[str, str] = {}  # worker -> why it gets no points
@@ -84,39 +90,53 @@ class ClusterExecutor:
                         "checkout and environment, restart its workers, then run the command again"
                     )
                 if self._good and (not self._asked or time.monotonic() - since > ANSWER_SECONDS):
-                    return
+                    break
                 time.sleep(POLL_SECONDS)
         except BaseException:
             self.close(at_once=True)
             raise
+        self._thread = threading.Thread(target=self._run, name="cluster", daemon=True)
+        self._thread.start()
 
     def submit(self, payload: dict[str, Any]) -> str:
         """Take a point on; it goes to the first checked worker that is free."""
         self._waiting.append(payload)
-        self._dispatch()
         return str(payload["id"])
 
     def finished(self, timeout: float) -> list[tuple[str, dict[str, Any]]]:
         """What came in within `timeout` seconds, each point once. Raises ClusterGone."""
         deadline = time.monotonic() + timeout
         while True:
-            self._connected()
-            came = self._arrived()
-            self._look()
-            came += self._lost
-            self._lost = []
-            self._dispatch()
+            came: list[tuple[str, dict[str, Any]]] = []
+            gone = self._gone  # read before the queue is: what came in earlier is delivered first
+            while not self._came.empty():
+                came.append(self._came.get())
+            if gone and not came:
+                raise gone
             if came or time.monotonic() >= deadline:
                 return came
             time.sleep(POLL_SECONDS)
 
     def close(self, at_once: bool) -> None:
         """Leave the cluster; points still out are cancelled, and their workers end them within a second or two."""
-        self._waiting.clear()
-        self._flights.clear()
-        self._asked.clear()
+        self._closing.set()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
         client, self.client = self.client, None
         self.door.close(client)
+
+    def _run(self) -> None:
+        """The thread: it alone touches what is under way."""
+        try:
+            while not self._closing.wait(POLL_SECONDS):
+                self._connected()
+                self._arrived()
+                self._look()
+                self._dispatch()
+        except ClusterGone as gone:
+            self._gone = gone
+        except Exception as error:
+            self._gone = ClusterGone(f"Dask failed at {self.door.name} ({type(error).__name__}: {error})")
 
     def _connected(self) -> None:
         """Notice a lost scheduler. One that comes back in time has forgotten everything: all is handed out again."""
@@ -131,8 +151,7 @@ class ClusterExecutor:
             self._good.clear()
             self._asked.clear()
 
-    def _arrived(self) -> list[tuple[str, dict[str, Any]]]:
-        came = []
+    def _arrived(self) -> None:
         for key, flight in list(self._flights.items()):
             status = flight.future.status
             if status not in ("finished", "error"):
@@ -144,8 +163,7 @@ class ClusterExecutor:
                     continue
                 result = point.lost(flight.payload, f"{type(error).__name__} on worker {flight.worker}: {error}")
             del self._flights[key]
-            came.append((key, result))
-        return came
+            self._came.put((key, result))
 
     def _look(self) -> None:
         """Which workers came and went: ask the new ones for their code, take back what the dead ones had."""
@@ -175,7 +193,7 @@ class ClusterExecutor:
             deaths.append(worker)
             if len(deaths) >= allowed:
                 reason = f"{len(deaths)} workers died while they ran it ({', '.join(deaths)})"
-                self._lost.append((key, point.lost(payload, reason)))
+                self._came.put((key, point.lost(payload, reason)))
             else:
                 self.say(f"worker {worker} died; its point {payload['index']} starts again elsewhere")
                 self._waiting.appendleft(payload)

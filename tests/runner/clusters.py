@@ -68,7 +68,7 @@ class Machines:
         """A new scheduler on a free port; `address` is then its."""
         file = self.folder / f"scheduler-{len(self.processes)}.json"
         process = self.start("distributed.cli.dask_scheduler", "--port", 0, "--scheduler-file", file, *QUIET)
-        wait_until(file.exists, what="a scheduler")
+        wait_until(lambda: file.exists() and file.read_text().endswith("}"), what="a scheduler")
         self.address = json.loads(file.read_text())["address"]
         return process
 
