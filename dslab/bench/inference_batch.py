@@ -156,3 +156,20 @@ def copying() -> list[int]:
     talk = [{"role": "user", "content": f"Repeat this list:\n\n{LIST}"}]
     ids: list[int] = subjects.base()[1].apply_chat_template(talk, add_generation_prompt=True, return_dict=False)
     return ids
+
+
+def padded_lanes(requests: list[tuple[list[int], int]], size: int) -> tuple[dict[str, list[tuple[int, int, str]]], int]:
+    """What padded batches of `size` do with each request (prompt, tokens to write): (first pass, passes, what) pieces.
+
+    All of a batch read their prompts in one pass, then all go on until the longest answer is done. Returns the lanes by
+    the request's number, for `book.lanes.lanes`, and how many passes it takes in all.
+    """
+    drawn: dict[str, list[tuple[int, int, str]]] = {}
+    now = 0
+    for start in range(0, len(requests), size):
+        group = requests[start : start + size]
+        longest = max(n for _, n in group)
+        for place, (_, n) in enumerate(group, start):
+            drawn[str(place)] = [(now, 1, "prefill"), (now + 1, n - 1, "decode"), (now + n, longest - n, "padding")]
+        now += longest
+    return drawn, now

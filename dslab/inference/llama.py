@@ -20,6 +20,7 @@ from torch import Tensor
 
 from dslab.inference.rope import Rope, turn
 from dslab.inference.weights import Float32, Weight, weight_of
+from dslab.models import owned
 
 if TYPE_CHECKING:
     from dslab.inference.base import Cache
@@ -98,12 +99,13 @@ class Llama:
         def fused(*linears: Any) -> Weight:
             rows = torch.cat([linear.weight.detach() for linear in linears])
             bias = None if linears[0].bias is None else torch.cat([linear.bias.detach() for linear in linears])
-            if how == "copy":
+            if how != "share":
+                for linear in linears if how == "empty" else ():
+                    owned.release(linear.weight)
                 return weight_of(rows, kind, bias)
-            parts = rows.split([len(linear.weight) for linear in linears])
-            for linear, part in zip(linears, parts, strict=True):
-                linear.weight.data = part if how == "share" else part.new_empty(0)
-            return Float32(rows, bias, across=False) if how == "share" else weight_of(rows, kind, bias)
+            for linear, part in zip(linears, rows.split([len(linear.weight) for linear in linears]), strict=True):
+                linear.weight.data = part
+            return Float32(rows, bias, across=False)
 
         self.layers = []
         for block in body.layers:

@@ -31,6 +31,14 @@ def own(model: Model) -> Model:
     return model
 
 
+def release(parameter: nn.Parameter) -> None:
+    """Leave a parameter empty, and give the pages of its file back at once (Linux): it has been converted or is not needed."""
+    held = parameter.data
+    parameter.data = held.new_empty(0)
+    if sys.platform == "linux" and held.device.type == "cpu":
+        _give_back(held.data_ptr(), held.nbytes)
+
+
 def _give_back(address: int, size: int) -> None:
     """The whole pages between; those at the ends may hold a neighbour. Advice that the system does not take is lost."""
     first, end = -(-address // mmap.PAGESIZE) * mmap.PAGESIZE, (address + size) // mmap.PAGESIZE * mmap.PAGESIZE
