@@ -32,12 +32,12 @@ def homes(folder: str) -> dict[str, str]:
 
 
 def enter(folder: str) -> None:
-    """Stand in `folder`, read nothing, print nowhere."""
+    """Stand in `folder`, print nowhere. (Standard input is empty from the worker's start.)"""
     os.chdir(folder)
     os.environ |= homes(folder)
     tempfile.tempdir = None  # what an import has looked up before
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1, 2):
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
         os.dup2(nowhere, stream)
     os.close(nowhere)
 

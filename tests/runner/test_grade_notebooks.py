@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import shutil
 from collections import Counter
 from pathlib import Path
 
+import nbformat
 import pytest
 
-from dslab.runner import grade_submissions
+from dslab.runner import grade_slice, grade_submissions
 
 from . import grade_class
 from .grade_class import COLLECTION, add_cell, answered, by_student, grade, hand_in, rows, solved
@@ -67,8 +69,17 @@ def test_every_student_has_every_row(graded: Path) -> None:
     assert Counter(row["student"] for row in rows(graded)) == {"solver": total, "beginner": total, "wrong": total}
 
 
-def test_no_answer_loads_a_model(graded: Path) -> None:
-    assert max(float(row["seconds"]) for row in rows(graded)) < 10
+@pytest.mark.parametrize("number", COLLECTION)
+def test_no_answer_loads_a_model(number: str) -> None:
+    """Solved or not, an exercise needs its function, imports and their settings, no other line of the notebook."""
+    for notebook in (answered(number, {}), solved(number, grade_submissions.exercises()[number])):
+        book = grade_slice.read(grade_submissions.code_cells(nbformat.writes(notebook)))
+        for check in grade_slice.checks(book).values():
+            nodes = [step.node for step in grade_slice.needed(book, check)]
+            assert nodes
+            plain = ("torch.set_num_threads(1)", "torch.set_grad_enabled(False)")  # settings of a library that is used
+            nodes = [node for node in nodes if ast.unparse(node) not in plain]
+            assert all(isinstance(node, ast.FunctionDef | ast.Import | ast.ImportFrom) for node in nodes), check
 
 
 @pytest.mark.parametrize(("number", "name"), WRONG)
