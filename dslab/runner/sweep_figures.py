@@ -97,7 +97,11 @@ def draw(
         frame, unit = frame.assign(value=frame["value"] / 1e6), "MB"
     groups = numbers.by_value(frame, second) if second else [(None, frame)]
     curves = [
-        (value, rows, sorted(numbers.curve(rows, parameter), key=lambda step: axis.at(step[0])))
+        (
+            value,
+            rows,
+            sorted(numbers.curve(_outermost(rows) if drawn else rows, parameter), key=lambda s: axis.at(s[0])),
+        )
         for value, rows in groups
     ]
     with mpl.rc_context():
@@ -181,6 +185,12 @@ def _label_ends(ax: Axes, ends: list[tuple[float, str, str]]) -> None:
             _short(words), (1.01, last), xycoords=("axes fraction", "data"), color=color, fontsize=8.5, va="center",
             annotation_clip=False,
         )  # fmt: skip
+
+
+def _outermost(rows: DataFrame) -> DataFrame:
+    """The points that a sentence about a cloud of dots needs: its two ends and its top."""
+    top = rows["_x"][rows["value"].idxmax()]
+    return rows[rows["_x"].isin([rows["_x"].min(), top, rows["_x"].max()])]
 
 
 def _alt(label: str, unit: str, parameter: str, second: str | None, curves: list[Any]) -> str:
