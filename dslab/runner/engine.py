@@ -24,7 +24,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, NotebookExecutionManager
 
-from dslab.runner import normalize
+from dslab.runner import normalize, sections
 
 SAMPLE_SECONDS = 0.1
 
@@ -134,7 +134,7 @@ class Client(PapermillNotebookClient):
     def papermill_execute_cells(self) -> None:
         number = 0
         for index, cell in enumerate(self.nb.cells):
-            if cell.cell_type != "code" or not cell.source.strip():
+            if cell.cell_type != "code" or not cell.source.strip() or sections.is_skipped(cell):
                 cell.metadata.papermill["status"] = self.nb_man.COMPLETED
                 continue
             number += 1

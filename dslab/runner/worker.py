@@ -41,12 +41,13 @@ def run(task: dict[str, Any], stream: TextIO) -> None:
     from papermill.exceptions import PapermillExecutionError
     from papermill.execute import execute_notebook, remove_error_markers
 
-    from dslab.runner import normalize
+    from dslab.runner import normalize, sections
     from dslab.runner.engine import Engine, Record
 
     record = Record(lambda **event: emit_to(stream, **event))
     notebook = nbformat.read(task["notebook"], as_version=4)
-    cells = sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in notebook.cells)
+    skipped = sections.skip_others(notebook, task["values"])
+    cells = sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in notebook.cells) - skipped
     record.emit(event="start", cells=cells + bool(task["values"]))  # papermill injects a cell of its own
     out = Path(task["out"])
     papermill_engines.register("dslab", Engine)
