@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from dslab.runner import sections
 from dslab.runner.display import duration, memory, state
 from dslab.runner.study import Point, Study
 from dslab.runner.sweep_plan import Plan
@@ -28,7 +29,8 @@ def seconds_each(plan: Plan) -> tuple[float | None, str]:
         return sum(known) / len(known), f"the mean of {len(known)} finished"
     if plan.footer.get("seconds"):
         whence = "its saved run, at its defaults"
-        if "section" in {*plan.study.fixed, *plan.study.grid}:
+        parts = [plan.study.fixed.get(sections.NAME, sections.ALL), *plan.study.grid.get(sections.NAME, [])]
+        if any(part != sections.ALL for part in parts):
             whence += "; that is the whole notebook, and a section of it takes less: an upper bound"
         return float(plan.footer["seconds"]), whence
     return None, "this notebook has no saved run"
