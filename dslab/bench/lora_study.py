@@ -27,7 +27,7 @@ from typing import Any
 from dslab.bench.report import this_machine
 from dslab.paths import data_dir
 
-__all__ = ["PARTS", "Run", "execute", "interval", "load", "looks", "made", "main", "matching", "planned"]
+__all__ = ["PARTS", "Run", "english", "execute", "interval", "load", "looks", "made", "main", "matching", "planned"]
 
 N, BATCH, ALPHA, SYSTEM = 100, 6, 32.0, ""  # an empty system turn: 17 tokens fewer than SmolLM2's own
 WINDOWS, WINDOW = 8, 128
@@ -210,7 +210,7 @@ def execute(run: Run) -> dict[str, Any]:
         ]
         return {
             "steps": steps, "accuracy": seen.accuracy, "low": seen.low, "high": seen.high, "n": seen.n,
-            "contained": contained, "english": training.mean_loss(model, _english()), "examples": wrong[:3],
+            "contained": contained, "english": training.mean_loss(model, english()), "examples": wrong[:3],
         }  # fmt: skip
 
     looks, losses, training_seconds = [], list[float](), 0.0
@@ -291,7 +291,7 @@ def _model(base: str) -> Any:
 
 
 @cache
-def _english() -> list[Any]:
+def english() -> list[Any]:
     """Text that has nothing to do with the tasks, which every Python brings along: windows of tokens."""
     from pydoc_data.topics import topics
 

@@ -32,7 +32,7 @@ def own(model: Model) -> Model:
 
 
 def release(parameter: nn.Parameter) -> None:
-    """Leave a parameter empty, and give the pages of its file back at once (Linux): it has been converted or is not needed."""
+    """Leave a parameter empty, and give the pages of its file back at once (Linux): its numbers are elsewhere now."""
     held = parameter.data
     parameter.data = held.new_empty(0)
     if sys.platform == "linux" and held.device.type == "cpu":
