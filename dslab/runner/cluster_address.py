@@ -72,6 +72,9 @@ class ClassDoor(Door):
 
     def open(self) -> Any:
         workers = self.options.pop("workers", None)
+        from dask import config
+
+        config.set({"distributed.worker.preload": ["dslab.runner.cluster_worker"]})  # its dask_setup
         try:
             self.cluster = self.make(**self.options)
             if workers is not None:

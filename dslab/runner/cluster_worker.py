@@ -6,6 +6,8 @@ Dask pickles these functions by name, so that every worker needs dslab installed
 from __future__ import annotations
 
 import contextlib
+import logging
+import signal
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -38,6 +40,16 @@ def difference(here: Mapping[str, str | None], there: Mapping[str, str | None]) 
 
 def _short(value: str | None) -> str:
     return "none" if value is None else value[:12]
+
+
+def dask_setup(_: Any) -> None:
+    """Called by Dask in each worker process that a sweep starts itself: the terminal's Ctrl-C is for the sweep alone.
+
+    What the worker would log of being closed while a point runs is no news to the one who closes it.
+    """
+    logging.getLogger("distributed.worker").setLevel(logging.ERROR)
+    with contextlib.suppress(ValueError):  # a worker that is a thread of the sweep
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def work(payload: dict[str, Any]) -> dict[str, Any]:

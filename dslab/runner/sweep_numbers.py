@@ -131,6 +131,10 @@ def differing(frame: DataFrame, columns: Sequence[str]) -> list[tuple[str, list[
     found = []
     for column in columns:
         if column in frame and frame[column].notna().any():
-            counts = frame[column].dropna().map(str).value_counts()
+            counts = frame[column].dropna().map(_word).value_counts()
             found.append((column, [(str(value), int(count)) for value, count in counts.items()]))
     return found
+
+
+def _word(value: Any) -> str:
+    return {"True": "yes", "False": "no"}.get(str(value), str(value))

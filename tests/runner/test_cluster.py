@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
@@ -256,12 +257,19 @@ def test_a_cluster_of_its_own_by_name(machines: Machines, tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_killing_a_sweep_ends_the_cluster_it_started(machines: Machines, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_ending_a_sweep_ends_the_cluster_it_started(machines: Machines, tmp_path: Path, how: signal.Signals) -> None:
     notebook, out = clusters.slow_toy(tmp_path / "toy.ipynb", 20), tmp_path / "out"
     name = ("--cluster", "distributed:LocalCluster", "--workers", 1)
     sweep = machines.sweep(notebook, "-p", "window=1,2", *name, "--out", out)
     wait_until(lambda: (tmp_path / "starts").exists(), what="a first point")
     family = clusters.family_of(sweep.pid)
-    kill(sweep)
-    sweep.wait()
+    if how == signal.SIGINT:
+        os.killpg(sweep.pid, how)  # a terminal's Ctrl-C reaches the workers too
+        assert machines.ended(sweep, 30) == 130
+        assert "dslab sweep --resume" in machines.said(sweep)
+        assert not re.search("Traceback|WARNING|ERROR", machines.said(sweep)), machines.said(sweep)
+    else:
+        kill(sweep)
+        sweep.wait()
     wait_until(lambda: not alive(family), 20, "the end of the workers and kernels of a dead sweep")
