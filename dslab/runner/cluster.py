@@ -27,7 +27,7 @@ from dslab.runner.cluster_address import Door, door_for
 from dslab.runner.executors import ClusterGone
 from dslab.runner.selection import Refused
 
-POLL_SECONDS = 0.1  # between looks at what has come in
+POLL_SECONDS = 0.1
 LOOK_SECONDS = 1.0  # between questions to the scheduler which workers it has
 ANSWER_SECONDS = 20.0  # for a worker to say which code it has, while others already have
 PATIENCE_SECONDS = 60.0  # without workers, until that is said
@@ -169,7 +169,10 @@ class ClusterExecutor:
         """Which workers came and went: ask the new ones for their code, take back what the dead ones had."""
         if self.client.status != "running" or time.monotonic() - self._looked < LOOK_SECONDS:
             return
-        present = set(self.client.scheduler_info()["workers"])
+        try:  # not client.scheduler_info(): its cache is now and then filled anew without workers
+            present = set(self.client.sync(self.client.scheduler.identity)["workers"])
+        except OSError:
+            return
         self._looked = time.monotonic()
         for worker in self._good - present:
             self._good.discard(worker)
