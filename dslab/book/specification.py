@@ -72,7 +72,7 @@ def _saved(notebook: str) -> list[Parameter]:
 
 def _homes() -> list[Path]:
     root = paths.checkout()
-    return [root / "notebooks", root / "work"] if root else []
+    return [root / "notebooks", root / "notebooks" / "studies", root / "work"] if root else []
 
 
 def _files(notebook: str, folders: list[Path]) -> list[Path]:
