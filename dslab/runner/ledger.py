@@ -22,7 +22,7 @@ def measured(source: str | None) -> dict[str, dict[str, Any]]:
     Raises selection.Refused where `source` is no run.
     """
     if source is None:
-        records = [results.collect(path) for path in selection.collection()]
+        records = [results.collect(path) for path in [*selection.collection(), *selection.studies()]]
     else:
         path = Path(source).expanduser()
         path = path / "results.json" if path.is_dir() else path

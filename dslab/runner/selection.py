@@ -32,6 +32,11 @@ def collection() -> list[Path]:
     return sorted(notebooks_dir().glob("[0-9][0-9]_*.ipynb"))
 
 
+def studies() -> list[Path]:
+    """Worked studies by sweep, `s1_….ipynb`, in order: found by name, but not part of a run of everything."""
+    return sorted((notebooks_dir() / "studies").glob("s[0-9]_*.ipynb"))
+
+
 def find(names: Sequence[str]) -> list[Path]:
     """The notebooks that names mean: a number, a stem, a path, or a folder of notebooks; none means the collection.
 
@@ -69,7 +74,7 @@ def _find_one(name: str) -> list[Path]:
         if given.parent != Path("."):
             raise Refused(f"no notebook at {given}")
     stem = given.name.removesuffix(".ipynb")
-    known = collection()
+    known = [*collection(), *studies()]
     wanted = stem.zfill(2) if stem.isdigit() else stem
     matches = [path for path in known if wanted in (path.stem, path.stem[:2])]
     if matches:

@@ -13,10 +13,10 @@ import pytest
 from dslab import paths
 from dslab.book.claims import load_ledger
 from dslab.book.overview import _REPOSITORY, article_claims, notebooks
-from dslab.runner import parameters
+from dslab.runner import parameters, selection
 
 ROOT = paths.checkout() or Path()
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+NOTEBOOKS = [*selection.collection(), *selection.studies()]
 LEDGER = load_ledger()
 
 

@@ -14,10 +14,25 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 CHANGED = {
     "00_start_here": {"seed": "7"},
-    "01_sparse_attention": {"seed": "7", "window": "48", "n_global": "3", "length": "300"},
+    "01_sparse_attention": {
+        "seed": "7",
+        "window": "48",
+        "n_global": "3",
+        "length": "300",
+        "n_sinks": "0",
+        "block": "32",
+    },
     "02_mixed_precision": {"seed": "7", "steps": "16", "tokens": "65536", "blocks": "2", "dtype": "fp32"},
     "03_data_cleaning": {"seed": "7", "documents": "200", "rows": "300", "copies": "3", "blocks": "2", "dtype": "fp32"},
-    "04_lora": {"seed": "7", "rank": "4", "alpha": "8.0", "lr": "0.0005", "steps": "3", "task": "dates"},
+    "04_lora": {
+        "seed": "7",
+        "rank": "4",
+        "alpha": "8.0",
+        "lr": "0.0005",
+        "steps": "3",
+        "task": "dates",
+        "targets": "attention",
+    },
     "05_kv_cache": {"seed": "7", "new_tokens": "8", "block": "7", "window": "16", "sinks": "0", "draft_tokens": "3"},
 }
 REFUSED = {

@@ -19,7 +19,10 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 FIGURE, CLAIM, EXERCISE = (f"application/vnd.dslab.{kind}+json" for kind in ("figure", "claim", "exercise"))
 REPOSITORY = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["urls"]["Repository"]
 
+STUDIES = sorted((ROOT / "notebooks" / "studies").glob("s[0-9]_*.ipynb"))
+
 notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+any_notebook = pytest.mark.parametrize("path", [*NOTEBOOKS, *STUDIES], ids=lambda path: path.stem)
 
 
 def read(path: Path) -> Any:
@@ -44,7 +47,7 @@ def tags(cell: Any) -> list[str]:
     return list(cell.metadata.get("tags", []))
 
 
-@notebook
+@any_notebook
 def test_saved_outputs_are_whole_and_clean(path: Path) -> None:
     nb = read(path)
     nbformat.validate(nb)
@@ -59,7 +62,7 @@ def test_saved_outputs_are_whole_and_clean(path: Path) -> None:
     assert len(text) < 1_500_000
 
 
-@notebook
+@any_notebook
 def test_form(path: Path) -> None:
     nb = read(path)
     ids = [cell.id for cell in nb.cells]
@@ -86,7 +89,7 @@ def test_badges_follow_the_repository(path: Path) -> None:
     assert path.name in region
 
 
-@notebook
+@any_notebook
 def test_every_picture_says_what_it_shows(path: Path) -> None:
     for data in bundles(read(path)):
         if FIGURE in data:
@@ -96,7 +99,7 @@ def test_every_picture_says_what_it_shows(path: Path) -> None:
             assert len(data["text/plain"]) >= 40, "a picture without words"
 
 
-@notebook
+@any_notebook
 def test_every_saved_claim_holds(path: Path) -> None:
     for data in bundles(read(path)):
         if CLAIM in data:
@@ -130,12 +133,12 @@ def test_readme_picture_is_the_notebooks() -> None:
 
 def test_no_installation_of_another_project() -> None:
     """`dslab` on the index is somebody else's."""
-    files = [ROOT / "README.md", *NOTEBOOKS, *(ROOT / "dslab").rglob("*.py")]
+    files = [ROOT / "README.md", *NOTEBOOKS, *STUDIES, *(ROOT / "dslab").rglob("*.py")]
     assert not [path.name for path in files if re.search(r"pip install (-\S+ )*dslab\b(?!-)", path.read_text("utf-8"))]
 
 
 def test_notebook_metadata_is_fixed() -> None:
-    kernels = {json.dumps(read(path).metadata["kernelspec"], sort_keys=True) for path in NOTEBOOKS}
+    kernels = {json.dumps(read(path).metadata["kernelspec"], sort_keys=True) for path in [*NOTEBOOKS, *STUDIES]}
     assert len(kernels) == 1
 
 
