@@ -43,6 +43,17 @@ def means(frame: DataFrame, by: Sequence[str], columns: Sequence[str]) -> dict[t
     return found
 
 
+def difference(frame: DataFrame, parameter: str, a: Any, b: Any, column: str) -> Spread:
+    """`column` at parameter = b minus that at a, within each seed: what is common to a seed's points cancels.
+
+    What else was swept is averaged within a seed. Raises ValueError where a seed lacks one of the two values.
+    """
+    by_seed = frame.groupby(["seed", parameter])[column].mean().unstack()
+    if {a, b} - set(by_seed.columns) or by_seed[[a, b]].isna().any(axis=None):
+        raise ValueError(f"expected {parameter} = {a!r} and {b!r} for every seed; there is {list(by_seed.columns)}")
+    return spread((by_seed[b] - by_seed[a]).tolist())
+
+
 def lines(
     series: Mapping[str, Mapping[float, Spread]], *, xlabel: str, ylabel: str, logx: bool = True, logy: bool = False,
     line_at: float | None = None,

@@ -161,7 +161,7 @@ class ClusterExecutor:
             except Exception as error:
                 if status == "finished":  # its worker died with the result: `_look` will see that
                     continue
-                result = point.lost(flight.payload, f"{type(error).__name__} on worker {flight.worker}: {error}")
+                result = point.lost(flight.payload, f"its worker failed: {type(error).__name__}: {error}")
             del self._flights[key]
             self._came.put((key, result))
 
@@ -195,7 +195,7 @@ class ClusterExecutor:
             deaths = self._deaths.setdefault(key, [])
             deaths.append(worker)
             if len(deaths) >= allowed:
-                reason = f"{len(deaths)} workers died while they ran it ({', '.join(deaths)})"
+                reason = f"{len(deaths)} workers died while they ran it"
                 self._came.put((key, point.lost(payload, reason)))
             else:
                 self.say(f"worker {worker} died; its point {payload['index']} starts again elsewhere")

@@ -12,18 +12,16 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import dslab
-
 LOOK_SECONDS = 1.0  # how often a running point looks whether anybody still waits for it
 WORDS = {"dslab": "dslab", "commit": "commit", "lock_sha256": "requirements.lock"}
 
 
 def facts() -> dict[str, str | None]:
     """What two machines must have in common for their rows to stand in one table: version, commit, lock file."""
-    from dslab.runner import results
+    from dslab.runner.point import software
 
-    found = results.provenance()
-    return {"dslab": dslab.__version__, "commit": found["commit"], "lock_sha256": found["lock_sha256"]}
+    found = software()  # as this process began: a worker that lived through an update is told from a new one
+    return {name: found[name] for name in WORDS}
 
 
 def difference(here: Mapping[str, str | None], there: Mapping[str, str | None]) -> str:

@@ -78,4 +78,4 @@ class Local:
             self.cancel.set()
         self.pool.shutdown(wait=True, cancel_futures=at_once)
         for future in [future for future in self.running if future.cancelled()]:
-            del self.running[future]
+            del self.running[future]  # the others may still be fetched with `finished`

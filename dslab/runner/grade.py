@@ -44,19 +44,27 @@ def grade(folder: Path, *, out: str | None, timeout: float, memory: float, worke
     started, clock = datetime.datetime.now().astimezone(), time.perf_counter()
     slots = max(1, min(workers or execute.cores(), len(readable)))
     total = sum(len(exercises[submission.notebook or ""]) for submission in readable)
+    told: list[Graded] = []
+    failure = ""
     try:
         with _progress(console) as progress:
             bar = progress.add_task("starting the checkers", total=total)
 
             def tell(one: Graded) -> None:
+                told.append(one)
                 progress.update(bar, advance=1, description=f"{one.submission.student}: {one.exercise}"[:40])
 
             graded = grade_all(readable, exercises, limits, slots, tell) if readable else []
-    except GradingFailed as error:
-        print(error, file=sys.stderr)
-        return FAILED
+    except GradingFailed as error:  # what is graded stays; the others are said not to be
+        failure = str(error)
+        done = {(one.submission.file, one.exercise) for one in told}
+        graded = told + [
+            Graded(submission, name, "ungraded", f"Grading ended before this: {failure}", 0.0, "")
+            for submission in readable for name in exercises[submission.notebook or ""]
+            if (submission.file, name) not in done
+        ]  # fmt: skip
     table = grade_report.rows(found, graded, exercises)
-    networks = {one.network for one in graded}
+    networks = {one.network for one in graded} - {""}
     page = grade_report.write(target, table, found, networks, limits, started, time.perf_counter() - clock)
     _show(console, table)
     for submission in found:
@@ -70,6 +78,9 @@ def grade(folder: Path, *, out: str | None, timeout: float, memory: float, worke
     took = duration(time.perf_counter() - clock)
     console.print(f"table: {escape(str(target / 'grades.csv'))}\npage: {escape(str(page))}", soft_wrap=True)
     console.print(f"{len(readable)} notebooks, {len(graded)} answers, {took}", soft_wrap=True)
+    if failure:
+        print(f"{failure}; mend that and grade again into a new folder", file=sys.stderr)
+        return FAILED
     return 0
 
 

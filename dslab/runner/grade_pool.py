@@ -51,7 +51,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Graded:
-    """How one exercise of one file went. state: right, wrong, todo, missing, crashed, timeout, memory or exited."""
+    """How one exercise of one file went. state: one of `grade_report.STATES`."""
 
     submission: Submission
     exercise: str

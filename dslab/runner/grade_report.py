@@ -28,6 +28,7 @@ STATES = {
     "todo": ("open", "·", "to do"),
     "missing": ("open", "–", "missing"),
     "unreadable": ("soft", "?", "unreadable"),
+    "ungraded": ("soft", "∅", "not graded"),
 }
 MOST_DIAGNOSES = 5
 NOT_HANDED_IN = "No notebook {notebook} was handed in."

@@ -109,9 +109,13 @@ def _line(text: str) -> str:
     return line if len(line) <= 300 else line[:299] + "…"
 
 
+def software() -> dict[str, Any]:
+    """What computes here: versions, commit, lock file. Asked once a process, which is when it imported its code."""
+    return dict(_software())
+
+
 @functools.cache
 def _software() -> tuple[tuple[str, Any], ...]:
-    """What computed here, asked once a process: a sweep is one state of the code, whatever is saved meanwhile."""
     found = results.provenance()
     versions: dict[str, Any] = {}
     for name in PACKAGES:

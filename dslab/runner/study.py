@@ -136,12 +136,21 @@ def build(
             spans[name] = values
             continue
         once, repeated = grid.without_repeats(values)
+        if how == "zip" and len(once) > 1:  # a value's place in its list says what it goes with
+            varied[name] = values
+            continue
         if repeated:
             notes.append(f"{name}: {', '.join(map(str, repeated))} given more than once, run once")
         if len(once) == 1:
             fixed[name] = once[0]
         else:
             varied[name] = once
+    if how == "zip" and len({len(values) for values in varied.values()}) == 1:
+        together, repeated = grid.without_repeats(list(zip(*varied.values(), strict=True)))
+        notes += [
+            f"{', '.join(varied)} = {', '.join(map(str, row))} given more than once, run once" for row in repeated
+        ]
+        varied = {name: list(column) for name, column in zip(varied, zip(*together, strict=True), strict=True)}
     if seeds is not None and "seed" in given:
         raise Refused("seed is given twice, by --seeds (or `seeds`) and as a parameter; keep one")
     study = Study(

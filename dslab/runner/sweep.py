@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from typing import Any
@@ -94,6 +95,12 @@ class _Sweep:
         finally:
             with signals.held():
                 self.executor.close(at_once=code != GOOD)
+        if not self.folder.is_sweep():  # it ended while it waited for a cluster: there is nothing to go on with
+            self.folder.remove_empty()
+            self.console.print(f"{why}; nothing was run", markup=False, soft_wrap=True)
+            return code
+        with signals.held():
+            self._take_in_last()
         return self._end(code, why)
 
     def _say_start(self) -> None:
@@ -119,14 +126,25 @@ class _Sweep:
         with signals.held():
             for key, result in came:
                 point = self.out.pop(key, None)
-                if point is None or result["row"]["status"] == "interrupted":
-                    continue  # it came twice, or is no result
+                if point is None:
+                    continue  # it came twice
+                if result["row"]["status"] == "interrupted":
+                    self.waiting.appendleft(point)  # it is no result
+                    continue
                 self.folder.save(point, self.plan.study, result)
                 follow.point(point, result["row"], self.executor.slots)
             if came:
                 self.folder.tables()
         if came and time.monotonic() > self.report_due:
             self._report(interrupted=False, running=True)
+
+    def _take_in_last(self) -> None:
+        """Keep what had ended between the last look and the end: an hour of work may lie there."""
+        with contextlib.suppress(CannotWrite, ClusterGone):
+            for key, result in self.executor.finished(0):
+                point = self.out.pop(key, None)
+                if point is not None and result["row"]["status"] not in ("interrupted", "lost"):
+                    self.folder.save(point, self.plan.study, result)
 
     def _end(self, code: int, why: str) -> int:
         """The tables and the report as they now are, and what to do next."""
@@ -143,7 +161,7 @@ class _Sweep:
                 self.console.print(f"table: {shown}/{table.PARQUET} and .csv{page}", markup=False, soft_wrap=True)
             if why:
                 self.console.print(f"{why}; go on with: {self.plan.resume_command}", markup=False, soft_wrap=True)
-        if code == GOOD and any(row["status"] != "passed" for row in rows):
+        if code == GOOD and (len(rows) < len(self.plan.points) or any(row["status"] != "passed" for row in rows)):
             return FAILED
         return code
 

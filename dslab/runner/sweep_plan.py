@@ -45,6 +45,11 @@ class Asked:
         }  # fmt: skip
         return [name for name, value in given.items() if value]
 
+    @property
+    def where(self) -> dict[str, Any]:
+        """The given options that say where it runs."""
+        return {"--workers": self.workers, "--cluster": self.cluster}
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -57,11 +62,13 @@ class Plan:
     footer: dict[str, Any] = field(default_factory=dict)
     done: list[dict[str, Any]] = field(default_factory=list)
     todo: list[Point] = field(default_factory=list)
+    where: dict[str, Any] = field(default_factory=dict)  # --workers and --cluster as given
 
     @property
     def resume_command(self) -> str:
         """What goes on with it after an interruption."""
-        return f"dslab sweep --resume {shlex.quote(self.folder.shown)}"
+        where = "".join(f" {name} {shlex.quote(str(value))}" for name, value in self.where.items() if value is not None)
+        return f"dslab sweep --resume {shlex.quote(self.folder.shown)}{where}"
 
 
 def prepare(asked: Asked) -> Plan:
@@ -80,7 +87,7 @@ def prepare(asked: Asked) -> Plan:
     notebook = _load(path)
     footer = (results.bundles(notebook, "footer") or [{}])[-1]
     folder = sweep_folder.new(asked.out, study.notebook)
-    return Plan(study, points, _without_outputs(notebook), folder, footer, [], points)
+    return Plan(study, points, _without_outputs(notebook), folder, footer, [], points, asked.where)
 
 
 def _asked_study(asked: Asked, target: str) -> tuple[Study, Path]:
@@ -143,10 +150,11 @@ def _resumed(asked: Asked, folder: Folder) -> Plan:
     points = study.points()
     rows = folder.rows()
     _refuse_strangers(rows, points, folder)
-    done = [row for row in rows if row["status"] == "passed" or not asked.retry_failed]
+    # A lost point tells of a machine, not of the notebook, and is run again; a failed one would fail again.
+    done = [row for row in rows if row["status"] == "passed" or (row["status"] != "lost" and not asked.retry_failed)]
     ids = {row["point"] for row in done}
     todo = [point for point in points if point.id not in ids]
-    return Plan(study, points, path.read_bytes(), folder, {}, done, todo)
+    return Plan(study, points, path.read_bytes(), folder, {}, done, todo, asked.where)
 
 
 def _refuse_changes(recorded: Study, path: Path, given: Study, given_path: Path, folder: Folder) -> None:

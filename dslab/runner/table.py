@@ -107,7 +107,7 @@ def _column(values: list[Any]) -> Any:
         return pandas.array(values, dtype="Int64")
     if kinds and kinds <= {int, float}:
         return pandas.array([float("nan") if value is None else float(value) for value in numbers], dtype="float64")
-    return pandas.array([value if value is None else _text(value) for value in values], dtype="str")
+    return pandas.array([value if value is None else _text(value) for value in values], dtype="string")
 
 
 def _text(value: Any) -> str:

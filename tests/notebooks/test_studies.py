@@ -28,6 +28,7 @@ def test_the_table_is_the_whole_study(folder: Path) -> None:
         assert sorted(frame[name].unique().tolist()) == sorted(values)
         expected *= len(values)
     assert len(frame) == expected <= 40
+    assert len(seeds) >= 3, "an interval over seeds needs three"
     assert len(frame.drop_duplicates([*swept, "seed"])) == expected
     assert sorted(frame["seed"].unique().tolist()) == sorted(seeds)
     assert set(frame["status"]) == {"passed"}
@@ -43,6 +44,11 @@ def test_csv_and_parquet_agree(folder: Path) -> None:
     csv, parquet = pandas.read_csv(folder / "results.csv"), pandas.read_parquet(folder / "results.parquet")
     assert list(csv.columns) == list(parquet.columns)
     pandas.testing.assert_frame_equal(csv, parquet, check_dtype=False)
+
+
+def test_both_studies_are_there() -> None:
+    assert [path.stem[:2] for path in selection.studies()] == ["s1", "s2"]
+    assert [folder.name for folder in FOLDERS] == ["lora", "windows"]
 
 
 @pytest.mark.parametrize("path", selection.studies(), ids=lambda path: path.stem)
