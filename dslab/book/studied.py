@@ -75,6 +75,8 @@ def lines(
     ticks = sorted({x for curve in series.values() for x in curve})
     ax.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if logx else "linear", yscale="log" if logy else "linear")
     _ticks(ax, ticks)
+    if logy:
+        _plain_log(ax)
     ax.legend(frameon=False, fontsize=9)
     return fig
 
@@ -87,17 +89,18 @@ def frontier(
     import matplotlib.pyplot as plt
 
     fig, ax = plt.subplots(figsize=(7, 4.2))
-    for (name, (x, y)), (color, marker) in zip(points.items(), cycle(_LOOKS), strict=False):
+    for number, ((name, (x, y)), (color, marker)) in enumerate(zip(points.items(), cycle(_LOOKS), strict=False)):
+        place = (6, -13 if number % 2 else 5)  # neighbours in the mapping are often neighbours in the plot
         ax.errorbar(
             [x.mean], [y.mean], xerr=_around([x]), yerr=_around([y]), color=COLORS[color], marker=marker, markersize=6,
             linewidth=1, alpha=0.9,
         )  # fmt: skip
-        ax.annotate(
-            name, (x.mean, y.mean), xytext=(6, 5), textcoords="offset points", fontsize=8.5, color=COLORS[color]
-        )
+        ax.annotate(name, (x.mean, y.mean), xytext=place, textcoords="offset points", fontsize=8.5, color=COLORS[color])
     if line_at is not None:
         ax.axvline(line_at, color="#666666", linewidth=0.9, linestyle="--")
     ax.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if logx else "linear", yscale="log" if logy else "linear")
+    if logy:
+        _plain_log(ax)
     return fig
 
 
@@ -108,3 +111,12 @@ def _around(held: Sequence[Spread]) -> list[list[float]]:
 def _ticks(ax: Axes, ticks: Sequence[float]) -> None:
     ax.set_xticks(ticks, [f"{x:g}" for x in ticks])
     ax.minorticks_off()
+
+
+def _plain_log(ax: Axes) -> None:
+    """1, 2, 5 as people write them, not powers of ten."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())
