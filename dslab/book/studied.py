@@ -90,7 +90,10 @@ def frontier(
 
     fig, ax = plt.subplots(figsize=(7, 4.2))
     for number, ((name, (x, y)), (color, marker)) in enumerate(zip(points.items(), cycle(_LOOKS), strict=False)):
-        place = (6, -13 if number % 2 else 5)  # neighbours in the mapping are often neighbours in the plot
+        others = [(abs(a.mean - x.mean), b.mean) for key, (a, b) in points.items() if key != name]
+        beside = min(others)[1] if others else y.mean  # the nearest dot's height: write on the other side of it
+        below = number % 2 if beside == y.mean else y.mean < beside
+        place = (6, -13 if below else 5)
         ax.errorbar(
             [x.mean], [y.mean], xerr=_around([x]), yerr=_around([y]), color=COLORS[color], marker=marker, markersize=6,
             linewidth=1, alpha=0.9,
