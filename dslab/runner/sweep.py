@@ -140,7 +140,7 @@ class _Sweep:
 
     def _take_in_last(self) -> None:
         """Keep what had ended between the last look and the end: an hour of work may lie there."""
-        with contextlib.suppress(CannotWrite, ClusterGone):
+        with contextlib.suppress(CannotWrite, ClusterGone, KeyboardInterrupt):
             for key, result in self.executor.finished(0):
                 point = self.out.pop(key, None)
                 if point is not None and result["row"]["status"] not in ("interrupted", "lost"):
