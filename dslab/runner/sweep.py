@@ -99,8 +99,9 @@ class _Sweep:
             self.folder.remove_empty()
             self.console.print(f"{why}; nothing was run", markup=False, soft_wrap=True)
             return code
-        with signals.held():
-            self._take_in_last()
+        if code != GOOD:
+            with signals.held():
+                self._take_in_last()
         return self._end(code, why)
 
     def _say_start(self) -> None:

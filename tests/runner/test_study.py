@@ -180,3 +180,18 @@ def test_what_differs_is_named() -> None:
     assert studies.difference(drawn, build({"rank": "1..8"}, random=3, draw_seed=1)) == [
         "draw_seed: 0 in the folder, 1 given"
     ]
+
+
+def test_zip_keeps_values_that_come_again() -> None:
+    """A value's place in its list says what it goes with; only a whole point that comes again is dropped."""
+    specification = parameters.parse("seed: int = 0\nrank: int = 1\nrate: float = 1.0\nnote: str = 'x'\n")
+    lists = {"rank": "1,1,2,2,2", "rate": ".1,.2,.1,.2,.2", "note": "a,a,a,a,a"}
+    study = studies.build("toy", specification, lists, how="zip")
+    assert [(point.values["rank"], point.values["rate"]) for point in study.points()] == [
+        (1, 0.1), (1, 0.2), (2, 0.1), (2, 0.2),
+    ]  # fmt: skip
+    assert study.count == 4
+    assert study.fixed == {"note": "a"}
+    assert study.notes[-1] == "rank, rate = 2, 0.2 given more than once, run once"
+    with pytest.raises(ParameterError, match="rank has 3, rate has 2"):
+        studies.build("toy", specification, {"rank": "1,2,2", "rate": "1,2"}, how="zip")

@@ -66,7 +66,7 @@ def test_a_failed_point_fails_the_sweep_and_is_named_last_with_its_notebook(swep
     assert "1 of 4 points passed, 3 did not" in tail
     notebook = r"out/points/0002-[0-9a-f]{12}/toy.ipynb"
     assert re.search(rf"way=breaks: failed at ends: FileNotFoundError: nothing in .*\n  {notebook}\n", tail), tail
-    assert "run them again: dslab sweep --resume out --retry-failed" in tail
+    assert re.search(r"run them again: dslab sweep --resume out --workers \d --retry-failed", tail), tail
     assert "table: out/results.parquet and .csv" in tail
     assert "way: good given more than once, run once" in done.out
 

@@ -39,6 +39,8 @@ class Quick:
     def finished(self, timeout: float) -> list[tuple[str, dict[str, Any]]]:
         if len(self.ran) >= self.interrupt_after:
             raise KeyboardInterrupt
+        if not self.open or timeout == 0:  # 0: what had ended before the end, which is nothing here
+            return []
         payload = self.open.pop(0)
         self.ran.append(payload["index"])
         result = lost(payload | {"threads": 1}, "x")
@@ -138,7 +140,9 @@ def test_what_a_kill_left_half_done_counts_as_nothing(quick: Quick) -> None:
     assert len(sweeps.check_books(Path("out"))) == 8
 
 
-def test_failed_and_lost_points_stay_unless_asked_for(quick: Quick, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_points_stay_unless_asked_for_and_lost_ones_are_run_again(
+    quick: Quick, monkeypatch: pytest.MonkeyPatch
+) -> None:
     finished = quick.finished
 
     def fail(timeout: float) -> list[tuple[str, dict[str, Any]]]:
@@ -154,9 +158,9 @@ def test_failed_and_lost_points_stay_unless_asked_for(quick: Quick, monkeypatch:
         assert sweep.sweep(STUDY) == 1
     assert next(Path("out/points").glob("0002-*/log.txt")).read_text() == "words"
     assert sweep.sweep(AGAIN) == 1
-    assert len(quick.ran) == 8
+    assert quick.ran[8:] == [5]
     assert sweep.sweep(Asked(resume="out", retry_failed=True)) == 0
-    assert quick.ran[8:] == [2, 5]
+    assert quick.ran[9:] == [2]
     assert len(sweeps.check_books(Path("out"))) == 8
     assert not list(Path("out/points").glob("*/log.txt"))
 
@@ -220,3 +224,28 @@ def test_a_changed_study_or_notebook_is_not_resumed(quick: Quick) -> None:
     quick.open.clear()
     assert sweep.sweep(Asked("toy.ipynb", ["window=1..8"], resume="out")) == 0
     assert quick.ran == list(range(1, 9))
+
+
+def test_what_ends_while_it_waits_for_a_cluster_leaves_nothing(
+    quick: Quick, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def never() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(quick, "start", never)
+    assert sweep.sweep(STUDY) == 130
+    assert not Path("out").exists()
+    assert capsys.readouterr().out == "interrupted; nothing was run\n"
+
+
+def test_what_had_ended_when_it_was_interrupted_is_kept(quick: Quick, monkeypatch: pytest.MonkeyPatch) -> None:
+    finished, closed = quick.finished, quick.closed
+
+    def late(timeout: float) -> list[tuple[str, dict[str, Any]]]:
+        if not closed and len(quick.ran) == 2:
+            raise KeyboardInterrupt
+        return finished(timeout or 1)
+
+    monkeypatch.setattr(quick, "finished", late)
+    assert sweep.sweep(STUDY) == 130
+    assert [row["index"] for row in sweeps.check_books(Path("out"))] == [1, 2, 3]
