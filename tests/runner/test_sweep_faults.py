@@ -140,9 +140,7 @@ def test_what_a_kill_left_half_done_counts_as_nothing(quick: Quick) -> None:
     assert len(sweeps.check_books(Path("out"))) == 8
 
 
-def test_failed_points_stay_unless_asked_for_and_lost_ones_are_run_again(
-    quick: Quick, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_points_stay_and_lost_ones_run_again(quick: Quick, monkeypatch: pytest.MonkeyPatch) -> None:
     finished = quick.finished
 
     def fail(timeout: float) -> list[tuple[str, dict[str, Any]]]:
