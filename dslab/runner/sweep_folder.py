@@ -48,7 +48,7 @@ class Folder:
         except filelock.Timeout:
             raise Refused(f"another sweep is at work in {self.shown}; wait for it, or give another --out") from None
         except (OSError, NotImplementedError) as error:
-            raise Refused(f"{self.shown} cannot be locked: {error}") from None
+            raise Refused(f"{self.shown} cannot be locked ({error}); put --out on a disk of this machine") from None
         self.is_ours = True
         try:
             yield

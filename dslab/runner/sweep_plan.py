@@ -75,6 +75,10 @@ def prepare(asked: Asked) -> Plan:
     """The plan of a command line. Raises Refused or ParameterError; writes nothing."""
     if asked.workers is not None and asked.workers < 1:
         raise Refused(f"--workers must be at least 1; got {asked.workers}")
+    if asked.workers is not None and "://" in (asked.cluster or ""):
+        raise Refused(
+            f"--workers has no say at {asked.cluster}, whose workers are started with `dask worker`; leave it away"
+        )
     if asked.resume is not None:
         return _resumed(asked, sweep_folder.existing(asked.resume))
     if asked.target is None:

@@ -47,6 +47,7 @@ REFUSED = [
     ((*SWEEP, "--profile", "smok"), ["did you mean 'smoke'?"]),
     ((*SWEEP, "--timeout", "0"), ["timeout must be a number of seconds above 0"]),
     ((*SWEEP, "--workers", "0"), ["--workers"]),
+    ((*SWEEP, "--workers", "2", "--cluster", "tcp://127.0.0.1:1"), ["no say at tcp://127.0.0.1:1", "leave it away"]),
     ((*SWEEP, "--retry-failed"), ["--retry-failed goes with --resume"]),
     (("sweep", "toy.ipynb", "--out", "full"), ["full is not empty"]),
     (("sweep", "toy.ipynb", "--out", "full/mine"), ["is a file"]),
