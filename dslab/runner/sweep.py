@@ -80,7 +80,7 @@ class _Sweep:
             if self.waiting:
                 self.executor.start()
             if begin:
-                self.folder.begin(self.plan.study, self.plan.notebook)
+                self.folder.begin(self.plan.study, self.plan.notebook, self.command)
             if self.waiting:
                 self._say_start()
                 with sweep_view.Follow(self.plan, self.console) as follow:
@@ -174,8 +174,8 @@ class _Sweep:
         rows = self.folder.rows()
         state: dict[str, Any] = {
             "done": len(rows), "total": len(self.plan.points), "interrupted": interrupted, "running": running,
-            "failed": sum(row["status"] != "passed" for row in rows), "command": self.command,
-            "seconds": began - self.began,
+            "failed": sum(row["status"] != "passed" for row in rows), "seconds": began - self.began,
+            "command": self.folder.begun_with() or self.command,
         }  # fmt: skip
         try:
             page = sweep_report.write(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas
 
 RECORD, LOCK, ROW = "study.toml", ".lock", "row.json"
+BEGUN = "# Begun with: "  # opens the record; a sweep that was resumed still shows the command that asked the question
 
 
 class CannotWrite(RuntimeError):
@@ -64,11 +65,12 @@ class Folder:
         except Refused:
             return True
 
-    def begin(self, study: Study, notebook: bytes) -> None:
+    def begin(self, study: Study, notebook: bytes, command: str) -> None:
         """Write the record and the notebook as it is run; the record last. Raises Refused, and then nothing is left."""
         try:
             normalize.write_bytes(self.notebook(study), notebook)
-            normalize.write_text(self.path / RECORD, study.toml())
+            line = "".join(letter if letter.isprintable() else " " for letter in command)  # a comment is one line
+            normalize.write_text(self.path / RECORD, f"{BEGUN}{line}\n{study.toml()}")
         except OSError as error:
             self.notebook(study).unlink(missing_ok=True)
             raise Refused(f"cannot write to {self.shown}: {error.strerror or error}; nothing was run") from None
@@ -78,6 +80,11 @@ class Folder:
         with contextlib.suppress(OSError):
             (self.path / LOCK).unlink(missing_ok=True)
             self.path.rmdir()
+
+    def begun_with(self) -> str:
+        """The command line that began it; '' where the record does not say."""
+        first = (self.path / RECORD).read_text(encoding="utf-8").split("\n", 1)[0]
+        return first.removeprefix(BEGUN) if first.startswith(BEGUN) else ""
 
     def notebook(self, study: Study) -> Path:
         """The notebook that the points run, without outputs."""

@@ -82,6 +82,9 @@ def test_a_sweep_that_is_ended_loses_nothing_and_leaves_no_process(tmp_path: Pat
     assert sorted(ran) == sorted([*(f"{way} 4 {seed}" for seed in (0, 1) for way in ("good", "breaks", "waits")),
                                   "waits 4 0"])  # fmt: skip
     assert gone(sweeps.kernels(trace), 1)
+    asked = "-p way=good,breaks,waits --seeds 2 --out out"  # not the command that went on with it
+    assert asked in (tmp_path / "out" / "study.toml").read_text("utf-8").splitlines()[0]
+    assert asked in (tmp_path / "out" / "report.html").read_text("utf-8")
 
 
 @posix
