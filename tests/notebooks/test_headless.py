@@ -51,7 +51,12 @@ def dslab(*arguments: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("stem", CHANGED)
+SLOW = ("04_lora", "05_kv_cache")  # a minute and a half each on two slow cores
+
+
+@pytest.mark.parametrize(
+    "stem", [pytest.param(stem, marks=pytest.mark.slow) if stem in SLOW else stem for stem in CHANGED]
+)
 def test_smoke_run_with_other_parameters(stem: str, tmp_path: Path) -> None:
     options = [word for name, value in CHANGED[stem].items() for word in ("-p", f"{name}={value}")]
     done = dslab("run", stem, "--profile", "smoke", *options, "--out", str(tmp_path / "out"))

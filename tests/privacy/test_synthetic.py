@@ -258,6 +258,11 @@ def test_look_alikes_are_what_their_name_says() -> None:
     assert len(negatives.KINDS) >= 35
 
 
+def readable(path: Path) -> str:
+    """A file without the pictures in it: 100 kB of base64 hold four letters of a prefix by chance."""
+    return re.sub(r'"image/png": "[A-Za-z0-9+/=\\n]*"', '""', path.read_text(encoding="utf-8"))
+
+
 def test_no_file_of_the_repository_holds_the_shape_of_a_key() -> None:
     rng = random.Random(11)
     made = [values.value(rng, kind).text for kind in ("provider_key", "jwt", "pem") for _ in range(100)]
@@ -265,7 +270,7 @@ def test_no_file_of_the_repository_holds_the_shape_of_a_key() -> None:
     sources = [path for folder in ("dslab", "tests", "notebooks") for path in sorted((ROOT / folder).rglob("*"))]
     sources = [path for path in sources if path.suffix in (".py", ".ipynb", ".md", ".toml", ".json", ".yml")]
     assert len(sources) > 50
-    assert [str(path) for path in sources if KEY_SHAPES.search(path.read_text(encoding="utf-8"))] == []
+    assert [str(path) for path in sources if KEY_SHAPES.search(readable(path))] == []
 
 
 def test_the_detector_sees_no_key_in_the_sources_that_make_them() -> None:
