@@ -36,7 +36,9 @@ def run_point(payload: dict[str, Any], cancel: threading.Event | None = None) ->
         out = Path(name) / "executed" / source.name
         out.parent.mkdir()
         task = execute.Task(source, out, payload["values"], timeout=payload["timeout"])
-        [outcome], _ = execute.run_all([task], 1, _Silence(), threads=payload["threads"], cancel=cancel)
+        [outcome], stopped = execute.run_all([task], 1, _Silence(), threads=payload["threads"], cancel=cancel)
+        if stopped:
+            outcome.status = "interrupted"  # also one that was ended before it began: it is no result
         found = results.of_notebook(outcome)
         log = out.with_suffix(".log")
         return {

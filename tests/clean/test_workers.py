@@ -156,6 +156,7 @@ def test_the_meter_adds_up():
 def test_no_worker_outlives_its_parent(tmp_path, number):
     program = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup's children inherit that it is ignored\n"
         "from test_workers import sleep\nfrom dslab.clean.workers import each\n"
         f"list(each(sleep, [{str(tmp_path)!r}] * 4, 2))\n"
     )

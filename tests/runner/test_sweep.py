@@ -7,6 +7,7 @@ import math
 import os
 import platform
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -171,3 +172,12 @@ def test_a_full_machine_costs_a_row_and_leaves_no_processes(monkeypatch: pytest.
     assert "No space left on device" in result["row"]["error"]
     assert result["row"]["param.rank"] == 1
     assert set(result) == {"row", "notebook", "log", "units"} == set(point.lost(payload | {"threads": 1}, "x"))
+
+
+def test_a_point_that_begins_as_the_sweep_is_stopped_is_no_result(tmp_path: Path) -> None:
+    """It waited in the pool; a row of it would count as done when the sweep goes on."""
+    stopped = threading.Event()
+    stopped.set()
+    payload = {"id": "a" * 12, "index": 3, "name": "toy", "values": {}, "timeout": 60.0, "threads": 1}
+    payload["notebook"] = sweeps.notebook(tmp_path / "toy.ipynb").read_bytes()
+    assert point.run_point(payload, stopped)["row"]["status"] == "interrupted"
