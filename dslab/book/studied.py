@@ -6,6 +6,7 @@ for (rank, lr), seen in studied.means(frame, ["rank", "lr"], ["held-out accuracy
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
@@ -89,10 +90,12 @@ def frontier(
     import matplotlib.pyplot as plt
 
     fig, ax = plt.subplots(figsize=(7, 4.2))
+    at = _in_unit_square([(x.mean, y.mean) for x, y in points.values()], logx, logy)
     for number, ((name, (x, y)), (color, marker)) in enumerate(zip(points.items(), cycle(_LOOKS), strict=False)):
-        others = [(abs(a.mean - x.mean), b.mean) for key, (a, b) in points.items() if key != name]
-        beside = min(others)[1] if others else y.mean  # the nearest dot's height: write on the other side of it
-        below = number % 2 if beside == y.mean else y.mean < beside
+        # Write on the other side than the nearest dot is: of two at one height, the left one's name goes below.
+        here = at[number]
+        _, near = min(((math.dist(dot, here), dot) for dot in at if dot != here), default=(0.0, here))
+        below = here[0] < near[0] if abs(near[1] - here[1]) < 0.02 else here[1] < near[1]
         place = (6, -13 if below else 5)
         ax.errorbar(
             [x.mean], [y.mean], xerr=_around([x]), yerr=_around([y]), color=COLORS[color], marker=marker, markersize=6,
@@ -105,6 +108,16 @@ def frontier(
     if logy:
         _plain_log(ax)
     return fig
+
+
+def _in_unit_square(dots: Sequence[tuple[float, float]], logx: bool, logy: bool) -> list[tuple[float, float]]:
+    """Where dots lie on the page, from 0 to 1 in each direction."""
+    placed = []
+    for values, log in zip(zip(*dots, strict=True), (logx, logy), strict=True):
+        scaled = [math.log(value) for value in values] if log else list(values)
+        low, high = min(scaled), max(scaled)
+        placed.append([(value - low) / ((high - low) or 1.0) for value in scaled])
+    return list(zip(*placed, strict=True))
 
 
 def _around(held: Sequence[Spread]) -> list[list[float]]:
