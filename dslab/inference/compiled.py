@@ -17,11 +17,11 @@ import shlex
 import shutil
 import subprocess
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from dslab import paths
@@ -59,14 +59,14 @@ class CompiledLlama(Llama):
     def body(self, ids: Tensor, cos: Tensor, sin: Tensor, attend: Any) -> Tensor:
         if ids.numel() != 1 or self._c is None:
             return super().body(ids, cos, sin, attend)
-        h = F.embedding(ids.reshape(-1), self.embed).float()
-        q, k, v = self.project(self.layers[0], h, cos.view(1, -1), sin.view(1, -1), 1)
+        h = self.embed[ids.reshape(-1)].float()
         cos, sin, cache = cos.contiguous(), sin.contiguous(), getattr(attend, "__self__", None)
         if type(cache) is ContiguousCache and (stores := cache.in_place(self.config.layers)):
-            self._c.token(h, torch.cat([q, k, v], 1), cos, sin, stores, len(cache))
+            self._c.token(h, cos, sin, stores, len(cache))
             cache.written()
-            return h.view(1, 1, -1)
-        return self._c.layers(h, q, k, v, cos, sin, attend)
+        else:
+            self._c.layers(h, cos, sin, attend)
+        return h.view(1, 1, -1)
 
     def scores(self, hidden: Tensor) -> Tensor:
         if hidden.shape[:2] != (1, 1) or self._c is None:
@@ -91,8 +91,8 @@ class _Norm(ctypes.Structure):
 class _Layer(ctypes.Structure):
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("hidden", "inner", "heads", "kv_heads", "head_dim")),
-        *((name, _Matrix) for name in ("out", "gate_up", "down")), ("mlp_norm", _Norm),
-        ("qkv", _Matrix), *((name, _Norm) for name in ("attention_norm", "q_norm", "k_norm")),
+        *((name, _Norm) for name in ("attention_norm", "q_norm", "k_norm", "mlp_norm")),
+        *((name, _Matrix) for name in ("qkv", "out", "gate_up", "down")),
     ]  # fmt: skip
 
 
@@ -102,34 +102,32 @@ class _Compiled:
     def __init__(self, llama: Llama, library: Any) -> None:
         c = self._sizes = llama.config
         self._kept: list[Tensor] = []  # what the structures point to
-        followers = [*llama.layers[1:], llama.layers[0]]  # after the last layer nobody looks at q, k and v
-        made = [self._layer(a, b, llama) for a, b in zip(llama.layers, followers, strict=True)]
+        made = [self._layer(layer, llama) for layer in llama.layers]
         self._layers = (_Layer * len(made))(*made)
         self._stores = (ctypes.c_void_p * (2 * len(made)))()
         self._norm, self._head = self._of_norm(llama.norm), self._matrix(llama.head)
-        self._scratch = torch.empty(2 * c.hidden + 3 * made[0].inner + c.heads * c.head_dim)
+        self._scratch = torch.empty(2 * c.hidden + 3 * made[0].inner + 2 * (c.heads + c.kv_heads) * c.head_dim)
         self._between, self._token, self._scores = library.between, library.token, library.scores
         self._threads = torch.get_num_threads()
 
-    def layers(self, h: Tensor, q: Tensor, k: Tensor, v: Tensor, cos: Tensor, sin: Tensor, attend: Any) -> Tensor:
-        """All of them, from the first one's q, k and v on: (1, 1, hidden)."""
+    def layers(self, h: Tensor, cos: Tensor, sin: Tensor, attend: Any) -> None:
+        """h (1, hidden) before all of them -> after, in place."""
         c = self._sizes
         sizes, places = (c.heads, c.kv_heads, c.kv_heads), (1, c.heads + 2 * c.kv_heads, 1, c.head_dim)
-        at, scratch = h.data_ptr(), self._scratch.data_ptr()
-        turns = cos.data_ptr(), sin.data_ptr()
-        for number, layer in enumerate(self._layers):
-            o = attend(number, q, k, v).contiguous()
+        at, turns, scratch = h.data_ptr(), (cos.data_ptr(), sin.data_ptr()), self._scratch.data_ptr()
+        pointers = [None, *(ctypes.byref(layer) for layer in self._layers), None]
+        o = None
+        for number, (done, following) in enumerate(pairwise(pointers)):
             qkv = torch.empty(places)  # a new one each time: caches may keep it
-            self._between(ctypes.byref(layer), at, o.data_ptr(), *turns, qkv.data_ptr(), scratch, self._threads)
-            q, k, v = torch.split_with_sizes(qkv, sizes, 1)
-        return h.view(1, 1, -1)
+            attended = None if o is None else o.data_ptr()
+            self._between(done, following, at, attended, *turns, qkv.data_ptr(), scratch, self._threads)
+            if following is not None:
+                o = attend(number, *torch.split_with_sizes(qkv, sizes, 1)).contiguous()
 
-    def token(
-        self, h: Tensor, qkv: Tensor, cos: Tensor, sin: Tensor, stores: list[tuple[Tensor, Tensor]], place: int
-    ) -> None:
-        """All of them, with attention over buffers (1, Hkv, room, D), into which keys and values are written."""
+    def token(self, h: Tensor, cos: Tensor, sin: Tensor, stores: list[tuple[Tensor, Tensor]], place: int) -> None:
+        """The same with attention over buffers (1, Hkv, room, D), into which keys and values are written."""
         self._stores[:] = [tensor.data_ptr() for store in stores for tensor in store]
-        pointers = h.data_ptr(), qkv.data_ptr(), cos.data_ptr(), sin.data_ptr(), self._scratch.data_ptr()
+        pointers = h.data_ptr(), cos.data_ptr(), sin.data_ptr(), self._scratch.data_ptr()
         room = stores[0][0].shape[2]
         self._token(self._layers, len(self._layers), self._stores, room, place, *pointers, self._threads)
 
@@ -139,15 +137,14 @@ class _Compiled:
         self._scores(ctypes.byref(self._norm), ctypes.byref(self._head), *pointers, self._threads)
         return logits
 
-    def _layer(self, layer: Layer, following: Layer, llama: Llama) -> _Layer:
+    def _layer(self, layer: Layer, llama: Llama) -> _Layer:
         c, none = llama.config, _Norm(None, 0)
         gate_up = self._matrix(layer.gate_up)
         return _Layer(
             c.hidden, gate_up.rows // 2, c.heads, c.kv_heads, c.head_dim,
-            self._matrix(layer.out), gate_up, self._matrix(layer.down), self._of_norm(layer.mlp_norm),
-            self._matrix(following.qkv), self._of_norm(following.attention_norm),
-            self._of_norm(following.q_norm) if following.q_norm else none,
-            self._of_norm(following.k_norm) if following.k_norm else none,
+            self._of_norm(layer.attention_norm), self._of_norm(layer.q_norm) if layer.q_norm else none,
+            self._of_norm(layer.k_norm) if layer.k_norm else none, self._of_norm(layer.mlp_norm),
+            self._matrix(layer.qkv), self._matrix(layer.out), gate_up, self._matrix(layer.down),
         )  # fmt: skip
 
     def _of_norm(self, norm: Norm) -> _Norm:
@@ -199,9 +196,9 @@ def _library(cache: str) -> Any:
         _compile(compiler, file)
     library = ctypes.CDLL(str(file))
     pointers = [ctypes.c_void_p]
-    library.between.argtypes, library.between.restype = [*pointers * 7, ctypes.c_int], None
+    library.between.argtypes, library.between.restype = [*pointers * 8, ctypes.c_int], None
     sizes = [ctypes.c_int64]
-    library.token.argtypes = [*pointers, *sizes, *pointers, *sizes * 2, *pointers * 5, ctypes.c_int]
+    library.token.argtypes = [*pointers, *sizes, *pointers, *sizes * 2, *pointers * 4, ctypes.c_int]
     library.token.restype = None
     library.scores.argtypes, library.scores.restype = [*pointers * 5, ctypes.c_int], None
     return library

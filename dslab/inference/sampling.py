@@ -106,7 +106,7 @@ class Sampler:
     def pick(self, logits: Tensor, history: Sequence[int] | Tensor) -> int:
         """The next token after `history`. logits: (V,)."""
         if self.sampling.greedy:
-            return int(self.sampling.process(logits, history).argmax())
+            return int(self.sampling.process(logits, history).numpy(force=True).argmax())  # a tenth of torch's time
         return self.draw(self.sampling.probabilities(logits, history))
 
     def draw(self, probabilities: Tensor) -> int:
