@@ -50,10 +50,16 @@ static inline float widen(uint16_t half) {
     return value;
 }
 
-static inline float total(floats x) {
-    float sum = 0;
-    for (int j = 0; j < 16; j++) sum += x[j];
-    return sum;
+static inline float total(floats x) { /* by halves: one after the other they would wait sixteen times */
+    typedef float eight __attribute__((vector_size(32)));
+    typedef float four __attribute__((vector_size(16)));
+    eight a[2];
+    memcpy(a, &x, sizeof a);
+    a[0] += a[1];
+    four b[2];
+    memcpy(b, a, sizeof b);
+    b[0] += b[1];
+    return b[0][0] + b[0][1] + (b[0][2] + b[0][3]);
 }
 
 /* A row times x, k a multiple of 16. Four sums, so that an addition need not wait for the last one. */
@@ -241,11 +247,16 @@ static void attend(const layer *l, float *keys, float *values, int64_t room, int
 #pragma omp simd reduction(+ : sum)
         for (int64_t t = 0; t <= n; t++) sum += weights[t] = exponential(weights[t] - most);
         float *out = o + i * width;
-        for (int64_t j = 0; j < width; j++) out[j] = weights[n] * value[j];
-        for (int64_t t = 0; t < n; t++)
-#pragma omp simd
-            for (int64_t j = 0; j < width; j++) out[j] += weights[t] * v[t * width + j];
-        for (int64_t j = 0; j < width; j++) out[j] /= sum;
+        for (int64_t j = 0; j < width; j += 16) {
+            floats mean = weights[n] * AT(floats, value + j), other = {0};
+            int64_t t = 0;
+            for (; t + 2 <= n; t += 2) {
+                mean += weights[t] * AT(floats, v + t * width + j);
+                other += weights[t + 1] * AT(floats, v + (t + 1) * width + j);
+            }
+            if (t < n) mean += weights[t] * AT(floats, v + t * width + j);
+            AT(floats, out + j) = (mean + other) / sum;
+        }
     }
 }
 
