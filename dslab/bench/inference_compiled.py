@@ -1,8 +1,8 @@
 """The compiled decoding step: two threads, wall time, beside transformers' fp32 in the same process, in turns.
 
-Each kind of weights is measured in a process of its own, whose first run compiles (most of a minute) unless the kept
-compile cache has it; another process then shows how long the first token takes with that cache. The roofline is the
-best bandwidth that products of a matrix and a vector reach over 400 MB of matrices, fp32 or bf16, in the same process.
+Each kind of weights is measured in a process of its own, which compiles first unless that was done on this machine;
+another process then shows how long the first token takes when it was. The roofline is the best bandwidth that torch's
+products of a matrix and a vector reach over 400 MB of matrices, fp32 or bf16, in turns with the rest, in that process.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Decoding with everything between the attentions compiled: one C function a layer (kernels.c), made once a machine.
+"""Decoding single tokens with compiled code: kernels.c, made once a machine.
 
     llama = CompiledLlama(Llama.load("smollm2", weights="int8"))
     generate(llama, prompt_ids, 64)         # the first time ever it compiles, in two seconds
 
-Only single tokens take the compiled way; prompts and batches are computed as before. Any cache will do, for it does
-the attention itself; only that of a ContiguousCache is compiled too, with all layers in one call.
+Only single tokens take the compiled way; prompts and batches are computed as before. Over a ContiguousCache a token is
+one call with all layers and their attention. Any other cache does the attention itself, between one call a layer.
 """
 
 from __future__ import annotations

@@ -204,10 +204,6 @@ def test_a_part_that_does_not_exist_is_refused(capsys: pytest.CaptureFixture[str
     assert "invalid choice: 'sped'" in capsys.readouterr().err
 
 
-MISSED = {  # measured alone on two threads of one core; int8's bytes are few, and widening them shows
-    "compiled bf16, share of the roofline",  # .73
-    "compiled int8, share of the roofline",  # .48
-}
 SHOWN = inference_llamacpp.QUANTITY
 
 saved = pytest.mark.skipif(
@@ -235,7 +231,7 @@ def test_the_saved_table_reaches_its_bars() -> None:
     kept = inference.saved()
     unmeasured = {row.quantity for row in kept.rows if row.value is None}
     assert unmeasured <= {SHOWN}
-    assert {row.quantity for row in kept.rows if row.holds is False} == MISSED
+    assert not [row.quantity for row in kept.rows if row.holds is False]
 
 
 @saved
