@@ -72,10 +72,14 @@ def pytest_arguments(root: Path, arguments: Sequence[str]) -> list[str]:
     """
     colour = ["--color=yes"] if sys.stdout.isatty() else []
     chosen = [] if any(argument.split("=")[0] == "-m" for argument in arguments) else ["-m", "not slow"]
-    named = any(not argument.startswith("-") and (root / argument.split("::")[0]).exists() for argument in arguments)
-    everything = [] if named else ["tests", "dslab"]
-    if not named and find_spec("nbval") and any((root / "notebooks").glob("*.ipynb")):
-        everything = ["notebooks", *everything, "--nbval-lax", "--nbval-current-env"]
+    files = [root / argument.split("::")[0] for argument in arguments if not argument.startswith("-")]
+    named = any(file.exists() for file in files)
+    everything = [] if named else ["notebooks", "tests", "dslab"]
+    notebooks = files if named else [root / "notebooks"]
+    if find_spec("nbval") and any(file.suffix == ".ipynb" or any(file.rglob("*.ipynb")) for file in notebooks):
+        everything += ["--nbval-lax", "--nbval-current-env"]
+    elif not named:
+        everything.remove("notebooks")
     workers = min(execute.cores(), MAX_WORKERS)
     own = any(argument.startswith(("-n", "--numprocesses", "--pdb")) for argument in arguments)
     spread = ["-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"]

@@ -74,6 +74,8 @@ def test_claims_from_saved_outputs_and_from_a_run(house: Path) -> None:
         ([], ["-m", "not slow", "tests", "dslab", "notebooks", "--nbval-lax"], []),
         (["-x", "-k", "mask"], ["-x", "-k", "mask", "tests", "dslab"], []),
         (["tests/a.py::one"], ["tests/a.py::one"], ["tests", "notebooks", "--nbval-lax"]),
+        (["notebooks/01_toy.ipynb"], ["notebooks/01_toy.ipynb", "--nbval-lax"], ["tests", "notebooks"]),
+        (["notebooks", "-x"], ["notebooks", "--nbval-lax"], ["tests"]),
         (["-m", "slow"], ["-m", "slow"], ["not slow"]),
         (["-n0"], ["-n0"], ["--dist"]),
     ],
