@@ -180,6 +180,7 @@ class _Compiled:
 
     def _moved(self, tensor: Tensor) -> Tensor:
         """A copy behind the last one in the room: what is read one after the other lies so."""
+        _on_the_cpu(tensor)  # before a weight on another device would be replaced by its copy here
         part, self._room = self._room.tensor_split([tensor.nbytes])
         self._room = self._room[-tensor.nbytes % ALIGNED :]
         return part.view(tensor.dtype).view(tensor.shape).copy_(tensor)
@@ -187,10 +188,14 @@ class _Compiled:
     def _at(self, tensor: Tensor | None) -> int | None:
         if tensor is None:
             return None
-        if tensor.device.type != "cpu":
-            raise CannotCompile(f"it runs on the CPU, and the weights are on {tensor.device}")
+        _on_the_cpu(tensor)
         self._kept.append(tensor.contiguous())
         return self._kept[-1].data_ptr()
+
+
+def _on_the_cpu(tensor: Tensor) -> None:
+    if tensor.device.type != "cpu":
+        raise CannotCompile(f"it runs on the CPU, and the weights are on {tensor.device}")
 
 
 def _huge_pages(nbytes: int) -> Tensor:

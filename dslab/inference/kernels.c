@@ -1,7 +1,7 @@
 /* Decoding one token: all layers as one function, or what lies between two attentions. Compiled by compiled.py.
 
    One row times a matrix is a stream of the matrix through the processor: it is as fast as memory is if reading, widening
-   and multiplying keep up, and if memory is read in one go from beginning to end. */
+   and multiplying keep up, and if memory is read in order, by each thread in two places at once. */
 
 #include <math.h>
 #include <stdint.h>

@@ -242,3 +242,14 @@ def test_the_saved_table_shows_what_breaks() -> None:
     assert raw["perplexity int4 cache, a scale a token"] > 1.2 * raw["perplexity full cache"]
     assert raw["perplexity kivi2 cache"] > 1.1 * raw["perplexity full cache"]
     assert raw[f"ms/token {subjects.FOLDED} P=64"] < 1.2 * raw["ms/token int4 P=64"]
+
+
+@saved
+def test_what_notebook_05_says_of_the_compiled_rows() -> None:
+    """Of them only these words stand in its prose, and no claim: the share falls with the bytes, int4 is the slower."""
+    kept = inference.saved()
+    share = {kind: inference.value(kept, f"compiled {kind}, share of the roofline") for kind in ("bf16", "int8")}
+    assert share["bf16"] > share["int8"]
+    assert round(share["int8"], 1) == 0.8
+    ms = {kind: kept.seconds[f"wall ms/token compiled {kind} two threads"] for kind in ("int8", "int4")}
+    assert ms["int4"] > ms["int8"]

@@ -214,6 +214,16 @@ def test_what_it_can_not_read():
     assert "72 columns" in CompiledLlama(Llama(tiny(intermediate_size=72))).why_not
 
 
+@needs_compiler
+@pytest.mark.parametrize("weights", ["bf16", "int8"])
+def test_weights_elsewhere_are_refused_and_stay_there(weights):
+    llama = Llama(tiny(), weights)
+    name, weight = "codes" if weights == "int8" else "weight", llama.layers[0].gate_up
+    setattr(weight, name, getattr(weight, name).to("meta"))
+    assert "the weights are on meta" in CompiledLlama(llama).why_not
+    assert getattr(weight, name).device.type == "meta"
+
+
 FAULTS = [
     ("(mean + other) / sum", "mean + other"),
     ("if (t < n) mean", "if (t + 1 < n) mean"),
